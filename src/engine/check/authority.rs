@@ -1,0 +1,23 @@
+//! Guard: the operator allowed it.
+
+use super::{Case, Check, Hold, Lift, nothing};
+use crate::settings::Mode;
+
+pub(crate) static CHECK: Check = Check {
+    name: "authority",
+    meaning: "the mode is act, and the playbook is armed for the cluster",
+    takes_duration: false,
+    needs: nothing,
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Result<String, Hold> {
+    let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Person });
+    if case.mode == Mode::Observe {
+        return hold("mode is observe".to_owned());
+    }
+    if !case.view.settings.armed.contains(&case.playbook.name) {
+        return hold(format!("{} is not armed for {}", case.playbook.name, case.view.cluster));
+    }
+    Ok("mode act, armed".to_owned())
+}

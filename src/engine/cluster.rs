@@ -1,0 +1,566 @@
+//! The state machine of one cluster: observations in; findings, incidents and one run at a time out.
+//!
+//! Everything is judged again from everything known at every poll; what is kept between polls are the latches, the
+//! incidents' identities, the run under way and the ledger. Events only fold in; [`Cluster::poll`] decides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::check::{Case, Hold, Judgement, Lift};
+use crate::diagnosis;
+use crate::event::{Event, Ready, Step};
+use crate::finding::{Rule, Scope, Subject, Verdict};
+use crate::incident::{Incidents, Open, causes};
+use crate::latch::{Change, Latch, Signal, Timing};
+use crate::ledger::{Ledger, Reservation};
+use crate::observation::{ClusterId, NodeName, ProbeKind, Target};
+use crate::playbook::{ActionClass, Playbook};
+use crate::record::{Batch, FindingKey, IncidentState, Intent, Outcome, Record, RunEnd, StepId};
+use crate::run::{PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
+use crate::settings::{ClusterSettings, Mode};
+use crate::status::{self, Status};
+use crate::time::{Human, Now, Tick, UnixMs};
+use crate::view::{Elsewhere, View, World};
+
+/// A cluster is judged at least this often, so that what grows stale is noticed.
+const PACE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// After a preflight that did not pass, nothing is chosen for this long.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+pub(crate) struct Cluster {
+    id: ClusterId,
+    settings: ClusterSettings,
+    mode: Mode,
+    seen_once: bool,
+    playbooks: Arc<[Arc<Playbook>]>,
+    world: World,
+    tracked: BTreeMap<FindingKey, Tracked>,
+    incidents: Incidents,
+    run: Option<Run>,
+    last_run: u64,
+    last_batch: u64,
+    held: BTreeMap<(String, NodeName, &'static str), (String, String)>,
+    ledger: Ledger,
+    store_answers: bool,
+    /// What events brought and the next batch takes along.
+    outcomes: Vec<(StepId, Outcome)>,
+    records: Vec<Record>,
+    /// Actions handed out and not ended, for their names.
+    in_flight: BTreeMap<StepId, String>,
+    choose_after: Tick,
+    dirty: bool,
+    wake_at: Tick,
+    status: Status,
+}
+
+struct Tracked {
+    rule: &'static Rule,
+    latch: Latch,
+    since: UnixMs,
+    text: String,
+    unknown: Option<String>,
+}
+
+/// What `restore` needs to make a cluster.
+pub(crate) struct Seed {
+    pub(crate) id: ClusterId,
+    pub(crate) settings: ClusterSettings,
+    pub(crate) mode: Mode,
+    pub(crate) seen_once: bool,
+    pub(crate) playbooks: Arc<[Arc<Playbook>]>,
+    pub(crate) ledger: Ledger,
+    pub(crate) last_incident: u64,
+    pub(crate) last_run: u64,
+}
+
+/// A playbook with a patient, judged at one poll.
+struct Judged {
+    playbook: Arc<Playbook>,
+    node: NodeName,
+    judgement: Judgement,
+    needs: Vec<(Target, ProbeKind)>,
+}
+
+impl Cluster {
+    pub(crate) fn new(seed: Seed) -> Cluster {
+        Cluster {
+            id: seed.id,
+            settings: seed.settings,
+            mode: seed.mode,
+            seen_once: seed.seen_once,
+            playbooks: seed.playbooks,
+            world: World::default(),
+            tracked: BTreeMap::new(),
+            incidents: Incidents::starting_at(seed.last_incident),
+            run: None,
+            last_run: seed.last_run,
+            last_batch: 0,
+            held: BTreeMap::new(),
+            ledger: seed.ledger,
+            store_answers: true,
+            outcomes: Vec::new(),
+            records: Vec::new(),
+            in_flight: BTreeMap::new(),
+            choose_after: Tick(0),
+            dirty: true,
+            wake_at: Tick(0),
+            status: Status::default(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    pub(crate) fn wake_at(&self) -> Tick {
+        if self.dirty { Tick(0) } else { self.wake_at }
+    }
+
+    pub(crate) fn handle(&mut self, event: Event, now: Now) {
+        self.dirty = true;
+        match event {
+            Event::Observed(observation) => self.world.fold(observation),
+            Event::Stored { batch, result, .. } => self.stored(batch, result),
+            Event::Ended { step, outcome, .. } => self.ended(step, outcome, now),
+        }
+    }
+
+    fn stored(&mut self, batch: u64, result: Result<(), String>) {
+        self.store_answers = result.is_ok();
+        let Some(run) = self.run.as_mut().filter(|run| matches!(run.phase, Phase::Reserving { batch: b } if b == batch))
+        else {
+            return;
+        };
+        match result {
+            Ok(()) => run.phase = Phase::Durable,
+            Err(why) => {
+                let text = format!("nothing was started: the journal refused the reservation: {why}");
+                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+                self.run = None;
+            }
+        }
+    }
+
+    fn ended(&mut self, step: StepId, outcome: Outcome, now: Now) {
+        let Some(action) = self.in_flight.remove(&step) else { return };
+        let run_id = step.0.split('/').nth(1).unwrap_or_default().to_owned();
+        self.records.push(Record::Outcome { run: run_id, step: step.clone(), action, outcome: outcome.clone() });
+        if let Some(run) = &mut self.run
+            && matches!(run.phase, Phase::Running { .. })
+            && run.step_id(&self.id, run.step) == step
+        {
+            self.outcomes.push((step, outcome.clone()));
+            if let Outcome::Failed(why) | Outcome::Withdrawn(why) = &outcome {
+                let text = format!("the step failed: {why}");
+                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
+                self.run = None;
+            } else {
+                run.phase = Phase::Ended { at: now.mono };
+            }
+        }
+    }
+
+    /// Judges everything again, if anything happened or the time has come.
+    pub(crate) fn poll(&mut self, now: Now, elsewhere: Elsewhere) -> Option<Ready> {
+        if !self.dirty && now.mono < self.wake_at {
+            return None;
+        }
+        self.dirty = false;
+        let mut ready = Ready { cluster: self.id.clone(), ..Ready::default() };
+        let mut batch = Batch {
+            id: self.last_batch + 1,
+            cluster: self.id.clone(),
+            at: self.ledger.stamp(now),
+            outcomes: std::mem::take(&mut self.outcomes),
+            records: std::mem::take(&mut self.records),
+            intents: Vec::new(),
+        };
+        self.diagnose(now, elsewhere, &mut batch);
+        let judged = self.judge(now, elsewhere);
+        self.note_holds(&judged, now, &mut batch);
+        self.advance(&judged, now, &mut batch, &mut ready);
+        self.choose(&judged, now, &mut ready);
+        self.group(now, &mut batch);
+
+        let status = self.describe(judged, now);
+        let same = Status { now: self.status.now, ..status.clone() } == self.status;
+        self.status = status;
+        ready.status_changed = !same;
+        if !batch.is_empty() {
+            self.last_batch = batch.id;
+            ready.batch = Some(batch);
+        }
+        let latches = self.tracked.values().filter_map(|tracked| tracked.latch.wake_at(self.timing(tracked.rule)));
+        self.wake_at = latches.filter(|&tick| tick > now.mono).fold(now.mono + PACE, Tick::min);
+        Some(ready)
+    }
+
+    fn timing(&self, rule: &Rule) -> Timing {
+        if self.seen_once { Timing::ms(0, 0) } else { rule.timing }
+    }
+
+    fn view(&self, now: Now, elsewhere: Elsewhere) -> View<'_> {
+        View { cluster: &self.id, settings: &self.settings, world: &self.world, elsewhere, now: now.mono }
+    }
+
+    fn diagnose(&mut self, now: Now, elsewhere: Elsewhere, batch: &mut Batch) {
+        let keys = diagnosis::ALL.iter().flat_map(|rule| {
+            let subjects = match rule.scope {
+                Scope::Cluster => vec![Subject::Cluster],
+                Scope::Node => self.settings.nodes.iter().cloned().map(Subject::Node).collect(),
+            };
+            subjects.into_iter().map(|subject| (*rule, subject))
+        });
+        for (rule, subject) in keys.collect::<Vec<_>>() {
+            let key = FindingKey { rule: rule.name, subject };
+            let was_open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
+            let verdict = (rule.assess)(&self.view(now, elsewhere), &key.subject, was_open);
+            let timing = self.timing(rule);
+            let tracked = self.tracked.entry(key.clone()).or_insert_with(|| Tracked {
+                rule,
+                latch: Latch::default(),
+                since: now.wall,
+                text: String::new(),
+                unknown: None,
+            });
+            let (signal, unknown) = match verdict {
+                Verdict::Raised(text) => {
+                    tracked.text = text;
+                    (Signal::Raised, None)
+                }
+                Verdict::Clear => (Signal::Clear, None),
+                Verdict::Unknown(why) => (Signal::Unknown, Some(why)),
+            };
+            tracked.unknown = unknown;
+            match tracked.latch.update(signal, timing, now.mono) {
+                Some(Change::Opened) => {
+                    let since = tracked.latch.open_since().unwrap_or(now.mono);
+                    tracked.since = now.wall.before(now.mono.since(since));
+                    batch.records.push(Record::Finding { key, opened: true, text: tracked.text.clone() });
+                }
+                Some(Change::Closed) => {
+                    let lasted = u64::try_from(now.wall.0.saturating_sub(tracked.since.0)).unwrap_or(0);
+                    let text = format!("after {}", Human(std::time::Duration::from_millis(lasted)));
+                    batch.records.push(Record::Finding { key, opened: false, text });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn open(&self) -> Open {
+        let since = |(key, tracked): (&FindingKey, &Tracked)| Some((key.clone(), tracked.latch.open_since()?));
+        self.tracked.iter().filter_map(since).collect()
+    }
+
+    /// Judges every playbook with every patient that calls for it.
+    fn judge(&self, now: Now, elsewhere: Elsewhere) -> Vec<Judged> {
+        let view = self.view(now, elsewhere);
+        let mut judged = Vec::new();
+        for playbook in self.playbooks.iter() {
+            for (key, tracked) in &self.tracked {
+                let (Subject::Node(node), Some(since)) = (&key.subject, tracked.latch.open_since()) else { continue };
+                if key.rule == playbook.when.finding.name {
+                    judged.push(self.judge_one(view, playbook, node, since, now));
+                }
+            }
+            // A patient whose finding has just closed is judged on while its run is under way.
+            if let Some(run) = self.run.as_ref().filter(|run| run.playbook.name == playbook.name)
+                && !judged.iter().any(|one| one.playbook.name == playbook.name && one.node == run.patient)
+            {
+                let mut one = self.judge_one(view, playbook, &run.patient, now.mono, now);
+                let text = format!("{} is no longer open", run.patient_key());
+                one.judgement.holds = vec![Hold { check: "when", text, lifts: Lift::Patient }];
+                judged.push(one);
+            }
+        }
+        judged
+    }
+
+    fn judge_one(&self, view: View<'_>, playbook: &Arc<Playbook>, node: &NodeName, since: Tick, now: Now) -> Judged {
+        let own = |run: &&Run| run.playbook.name == playbook.name && run.patient == *node;
+        let other_run = self.run.as_ref().filter(|run| !own(run)).map(|run| run.id.as_str());
+        let case = Case {
+            view,
+            playbook,
+            patient: node,
+            ledger: &self.ledger,
+            mode: self.mode,
+            store_answers: self.store_answers,
+            other_run,
+            now,
+            duration: std::time::Duration::ZERO,
+        };
+        let mut judgement = case.judge();
+        let reserved = self.run.as_ref().filter(own).is_some_and(|run| run.is_reserved());
+        if reserved {
+            // Its own reservation is not what it must wait for.
+            judgement.holds.retain(|hold| hold.check != "budget");
+        }
+        let open_for = now.mono.since(since);
+        if open_for < playbook.when.for_ && !self.seen_once {
+            let text = format!(
+                "{} has been open for {}, {} are asked",
+                playbook.when.finding.name,
+                Human(open_for),
+                Human(playbook.when.for_)
+            );
+            judgement.holds.insert(0, Hold { check: "when", text, lifts: Lift::At(since + playbook.when.for_) });
+        }
+        let asked = |(_, kind): &(Target, ProbeKind)| self.settings.sources.contains(kind);
+        let needs = case.needs().into_iter().filter(asked).collect();
+        Judged { playbook: Arc::clone(playbook), node: node.clone(), judgement, needs }
+    }
+
+    /// Writes down which holds began and which ended.
+    fn note_holds(&mut self, judged: &[Judged], now: Now, batch: &mut Batch) {
+        let mut current = BTreeMap::new();
+        for one in judged {
+            let own = self.run.as_ref().is_some_and(|run| run.is_for(&one.playbook.name, &one.node));
+            for hold in one.judgement.holds.iter().filter(|hold| hold.check != "when" && !own) {
+                let key = (one.playbook.name.clone(), one.node.clone(), hold.check);
+                current.insert(key, (hold.text.clone(), hold.lifts.describe(now.mono)));
+            }
+        }
+        let record = |(key, (text, lifts)): (&(String, NodeName, &'static str), &(String, String)), raised| {
+            let (playbook, node, check) = key.clone();
+            Record::Hold { playbook, node, check, raised, text: text.clone(), lifts: lifts.clone() }
+        };
+        let ended = self.held.iter().filter(|(key, _)| !current.contains_key(key)).map(|held| record(held, false));
+        batch.records.extend(ended);
+        let began = current.iter().filter(|(key, _)| !self.held.contains_key(key)).map(|held| record(held, true));
+        batch.records.extend(began);
+        self.held = current;
+    }
+
+    /// Moves the run under way by one phase, where it can move.
+    fn advance(&mut self, judged: &[Judged], now: Now, batch: &mut Batch, ready: &mut Ready) {
+        let Some(mut run) = self.run.take() else { return };
+        let own = judged.iter().find(|one| run.is_for(&one.playbook.name, &one.node));
+        let holds: &[Hold] = own.map_or(&[], |own| &own.judgement.holds);
+        let next = match &run.phase {
+            Phase::Reserving { .. } => Some(run),
+            Phase::Preflight { asked, needs } => match all_answered(&self.world, needs, *asked) {
+                Err(_) if now.mono.since(*asked) < PREFLIGHT_WITHIN => Some(run),
+                Ok(()) if holds.is_empty() => Some(self.reserve(run, own, now, batch, ready)),
+                _ => {
+                    self.choose_after = now.mono + RETRY_AFTER;
+                    None
+                }
+            },
+            Phase::Durable => match (holds.first(), run.action().cloned()) {
+                (None, Some(action)) => {
+                    self.start(&run, run.step, action, now, ready);
+                    run.phase = Phase::Running { started: now.mono };
+                    Some(run)
+                }
+                (hold, _) => {
+                    let why = hold.map_or_else(|| "no step is left".to_owned(), ToString::to_string);
+                    batch.outcomes.push((run.step_id(&self.id, run.step), Outcome::Withdrawn(why.clone())));
+                    let text = format!("reserved and not started: {why}");
+                    batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+                    None
+                }
+            },
+            Phase::Running { started } => {
+                let deadline = run.action().map(crate::playbook::Action::deadline).unwrap_or_default() + REPORT_WITHIN;
+                if now.mono.since(*started) > deadline {
+                    let step = run.step_id(&self.id, run.step);
+                    let why = format!("no end was reported within {}", Human(deadline));
+                    batch.outcomes.push((step.clone(), Outcome::Unknown(why)));
+                    self.in_flight.remove(&step);
+                    run.phase = Phase::Ended { at: now.mono };
+                }
+                Some(run)
+            }
+            Phase::Ended { at } => Some(self.go_on(run.clone(), *at, now, ready)),
+            Phase::Verifying { .. } => self.verify(run, now, batch),
+        };
+        self.run = next;
+    }
+
+    /// The checks passed on fresh probes: starts what is harmless, and reserves what is not.
+    fn reserve(&mut self, mut run: Run, own: Option<&Judged>, now: Now, batch: &mut Batch, ready: &mut Ready) -> Run {
+        let hurts = run.next_that_hurts(run.step);
+        self.start_harmless(&run, run.step, hurts.unwrap_or(run.playbook.steps.len()), now, ready);
+        batch.records.push(Record::Decision {
+            run: run.id.clone(),
+            incident: run.incident.clone(),
+            playbook: run.playbook.name.clone(),
+            node: run.patient.clone(),
+            passed: own.map(|own| own.judgement.passed.clone()).unwrap_or_default(),
+        });
+        let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone()))) else {
+            run.phase = Phase::Verifying { ended: now.mono, gone_since: None };
+            return run;
+        };
+        run.step = index;
+        run.phase = Phase::Reserving { batch: batch.id };
+        let reservation = Reservation {
+            cluster: self.id.clone(),
+            node: run.patient.clone(),
+            playbook: run.playbook.name.clone(),
+            run: run.id.clone(),
+            at: batch.at,
+            made: Some(now.mono),
+        };
+        self.ledger.reserve(reservation, now);
+        batch.intents.push(Intent {
+            step: run.step_id(&self.id, index),
+            run: run.id.clone(),
+            incident: run.incident.clone(),
+            cluster: self.id.clone(),
+            playbook: run.playbook.name.clone(),
+            class: action.class(),
+            action,
+            node: run.patient.clone(),
+            at: batch.at,
+        });
+        run
+    }
+
+    /// Hands out the steps from `from` up to `to`, all of them harmless, so that they need no reservation.
+    fn start_harmless(&mut self, run: &Run, from: usize, to: usize, now: Now, ready: &mut Ready) {
+        for index in from..to {
+            if let Some(action) = run.playbook.steps.get(index).filter(|action| action.class() == ActionClass::Harmless) {
+                self.start(run, index, action.clone(), now, ready);
+            }
+        }
+    }
+
+    fn start(&mut self, run: &Run, index: usize, action: crate::playbook::Action, now: Now, ready: &mut Ready) {
+        let id = run.step_id(&self.id, index);
+        self.in_flight.insert(id.clone(), format!("{action} on {}", run.patient));
+        ready.start.push(Step::new(id, self.id.clone(), run.patient.clone(), action, now.mono));
+    }
+
+    /// After a step: goes on to the next that hurts, on fresh probes again, or to watching the world.
+    fn go_on(&mut self, mut run: Run, ended: Tick, now: Now, ready: &mut Ready) -> Run {
+        let from = run.step + 1;
+        let next = run.next_that_hurts(from);
+        self.start_harmless(&run, from, next.unwrap_or(run.playbook.steps.len()), now, ready);
+        run.phase = match next {
+            None => Phase::Verifying { ended, gone_since: None },
+            Some(next) => {
+                run.step = next;
+                let needs = self.needs_of(&run);
+                ready.probes.extend(needs.iter().cloned());
+                Phase::Preflight { asked: now.mono, needs }
+            }
+        };
+        run
+    }
+
+    /// Watches until what called for the run is gone and stays away.
+    fn verify(&self, mut run: Run, now: Now, batch: &mut Batch) -> Option<Run> {
+        let Phase::Verifying { ended, mut gone_since } = run.phase else { return Some(run) };
+        let verify = &run.playbook.verify;
+        let key = FindingKey { rule: verify.cleared.name, subject: Subject::Node(run.patient.clone()) };
+        let target = Target::Node(self.id.clone(), run.patient.clone());
+        let reads = verify.cleared.reads.iter().filter(|kind| self.settings.sources.contains(kind));
+        let reads: Vec<_> = reads.map(|&kind| (target.clone(), kind)).collect();
+        let open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
+        let known = self.tracked.get(&key).is_some_and(|tracked| tracked.unknown.is_none());
+        if open || !known || all_answered(&self.world, &reads, ended).is_err() {
+            if now.mono.since(ended) <= verify.within {
+                run.phase = Phase::Verifying { ended, gone_since: None };
+                return Some(run);
+            }
+            let text = format!("{key} is not gone {} after the step; a person is needed", Human(verify.within));
+            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
+            return None;
+        }
+        let since = *gone_since.get_or_insert(now.mono);
+        if now.mono.since(since) < verify.steady_for {
+            run.phase = Phase::Verifying { ended, gone_since };
+            return Some(run);
+        }
+        let text = format!(
+            "{key} was gone {} after the step and stayed away for {}",
+            Human(since.since(ended)),
+            Human(verify.steady_for)
+        );
+        batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Recovered, text });
+        None
+    }
+
+    fn needs_of(&self, run: &Run) -> Vec<(Target, ProbeKind)> {
+        let target = Target::Node(self.id.clone(), run.patient.clone());
+        let reads = run.playbook.when.finding.reads.iter().filter(|kind| self.settings.sources.contains(kind));
+        reads.map(|&kind| (target.clone(), kind)).collect()
+    }
+
+    /// Chooses the first case that nothing holds, and asks for its fresh probes.
+    fn choose(&mut self, judged: &[Judged], now: Now, ready: &mut Ready) {
+        if self.run.is_some() || now.mono < self.choose_after || self.seen_once {
+            return;
+        }
+        let Some(chosen) = judged.iter().find(|one| one.judgement.holds.is_empty()) else { return };
+        self.last_run += 1;
+        let key = FindingKey { rule: chosen.playbook.when.finding.name, subject: Subject::Node(chosen.node.clone()) };
+        ready.probes.extend(chosen.needs.iter().cloned());
+        self.run = Some(Run {
+            id: format!("R-{}", self.last_run),
+            incident: self.incidents.of(&key).map(|incident| incident.id.clone()),
+            playbook: Arc::clone(&chosen.playbook),
+            patient: chosen.node.clone(),
+            phase: Phase::Preflight { asked: now.mono, needs: chosen.needs.clone() },
+            step: 0,
+        });
+    }
+
+    /// Groups the open findings into incidents.
+    fn group(&mut self, now: Now, batch: &mut Batch) {
+        let open = self.open();
+        let run = self.run.as_ref();
+        let state = |findings: &std::collections::BTreeSet<FindingKey>| match run {
+            Some(run) if findings.contains(&run.patient_key()) => match run.phase {
+                Phase::Preflight { .. } => IncidentState::Open,
+                Phase::Verifying { .. } => IncidentState::Verifying,
+                _ => IncidentState::Recovering,
+            },
+            _ => IncidentState::Open,
+        };
+        batch.records.extend(self.incidents.update(&open, now.mono, state));
+    }
+
+    fn describe(&self, judged: Vec<Judged>, now: Now) -> Status {
+        let open = self.open();
+        let finding = |(key, _): (&FindingKey, &Tick)| {
+            let tracked = self.tracked.get(key)?;
+            Some(status::Finding {
+                key: key.clone(),
+                layer: tracked.rule.layer,
+                since: tracked.since,
+                text: tracked.text.clone(),
+                explained_by: causes(key, &open).into_iter().cloned().collect(),
+            })
+        };
+        let unknown = |(key, tracked): (&FindingKey, &Tracked)| {
+            let why = tracked.unknown.clone()?;
+            Some(status::Unknown { key: key.clone(), layer: tracked.rule.layer, why })
+        };
+        Status {
+            now,
+            findings: open.iter().filter_map(finding).collect(),
+            unknown: self.tracked.iter().filter_map(unknown).collect(),
+            incidents: self.incidents.open().to_vec(),
+            decisions: judged
+                .into_iter()
+                .map(|one| status::Decision {
+                    playbook: one.playbook.name.clone(),
+                    node: one.node,
+                    judgement: one.judgement,
+                })
+                .collect(),
+            run: self.run.as_ref().map(|run| status::RunStatus {
+                id: run.id.clone(),
+                playbook: run.playbook.name.clone(),
+                node: run.patient.clone(),
+                phase: run.phase.name(),
+            }),
+            store_answers: self.store_answers,
+        }
+    }
+}

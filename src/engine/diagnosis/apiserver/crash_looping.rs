@@ -1,0 +1,49 @@
+//! A kubelet that waits, ever longer, before it starts its API server again (KEP-4603: 10 s doubling to 300 s, kept in the
+//! kubelet's memory).
+
+use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::ProbeKind;
+use crate::time::Human;
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "apiserver-crash-looping",
+    meaning: "the API server's container does not run and the kubelet's log says that it waits before the next start",
+    layer: Layer::Apiserver,
+    class: Class::Outage,
+    scope: Scope::Node,
+    reads: &[ProbeKind::Apiserver, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog],
+    explained_by: &[
+        Because { rule: "observer-isolated", relation: Relation::Cluster },
+        Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
+    ],
+    timing: Timing::ms(0, 3_000),
+    assess,
+};
+
+fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
+    let Subject::Node(node) = subject else { return Verdict::Clear };
+    let look = view.look_node(node, ProbeKind::Apiserver);
+    if look.lives() {
+        return Verdict::Clear;
+    }
+    if look.failure().is_none_or(|failure| !failure.proves_machine()) {
+        return Verdict::Unknown("the API server cannot be asked".to_owned());
+    }
+    match (view.apiserver_container_runs(node), view.back_off(node)) {
+        (Some(false), Some(wait)) if !wait.remaining.is_zero() => Verdict::Raised(format!(
+            "the kubelet waits {} between starts, {} of it left",
+            Human(wait.length),
+            Human(wait.remaining)
+        )),
+        // Between the end of a wait and the next death it is still the same loop.
+        (Some(_), Some(wait)) if was_open => {
+            Verdict::Raised(format!("the wait of {} is over, not answering yet", Human(wait.length)))
+        }
+        (None, _) => {
+            Verdict::Unknown(view.look_node(node, ProbeKind::TalosContainers).unknown(ProbeKind::TalosContainers).unwrap_or_default())
+        }
+        _ => Verdict::Clear,
+    }
+}

@@ -1,0 +1,44 @@
+//! An API server whose process is proven absent.
+
+use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::ProbeKind;
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "apiserver-down",
+    meaning: "an API server's port is closed, or its container does not run, while the machine answers",
+    layer: Layer::Apiserver,
+    class: Class::Outage,
+    scope: Scope::Node,
+    reads: &[ProbeKind::Apiserver, ProbeKind::TalosContainers],
+    explained_by: &[
+        Because { rule: "observer-isolated", relation: Relation::Cluster },
+        Because { rule: "apiserver-crash-looping", relation: Relation::SameNode },
+        Because { rule: "kubelet-down", relation: Relation::SameNode },
+        Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
+    ],
+    // A crash-looping one is up for moments; it counts as down until it stayed for 3 s.
+    timing: Timing::ms(300, 3_000),
+    assess,
+};
+
+fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
+    let Subject::Node(node) = subject else { return Verdict::Clear };
+    let look = view.look_node(node, ProbeKind::Apiserver);
+    if look.lives() {
+        return Verdict::Clear;
+    }
+    let runs = view.apiserver_container_runs(node);
+    match look.failure() {
+        Some(failure) if failure.proves_absent() => Verdict::Raised(match runs {
+            Some(false) => "its port is closed and its container does not run".to_owned(),
+            _ => "its port is closed".to_owned(),
+        }),
+        Some(failure) if failure.proves_machine() && (runs == Some(false) || was_open && runs != Some(true)) => {
+            Verdict::Raised(format!("{failure}, and its container does not run"))
+        }
+        Some(failure) => Verdict::Unknown(format!("apiserver: {failure}")),
+        None => Verdict::Unknown(look.unknown(ProbeKind::Apiserver).unwrap_or_default()),
+    }
+}

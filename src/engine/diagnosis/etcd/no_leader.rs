@@ -1,0 +1,37 @@
+//! Every voter that speaks says that it follows nobody.
+
+use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::ProbeKind;
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "etcd-no-leader",
+    meaning: "every voter that answers says that it has no leader",
+    layer: Layer::Etcd,
+    class: Class::Outage,
+    scope: Scope::Cluster,
+    reads: &[ProbeKind::EtcdStatus],
+    explained_by: &[
+        Because { rule: "observer-isolated", relation: Relation::Cluster },
+        Because { rule: "machine-unreachable", relation: Relation::SomeNode },
+        Because { rule: "etcd-member-down", relation: Relation::SomeNode },
+        Because { rule: "etcd-member-hung", relation: Relation::SomeNode },
+    ],
+    // An election takes one to two election timeouts of 1 s.
+    timing: Timing::ms(2_500, 1_000),
+    assess,
+};
+
+fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
+    let voters = || view.nodes().iter().filter_map(|node| view.etcd_status(node)).filter(|status| !status.learner);
+    let speaking = voters().count();
+    if speaking == 0 {
+        return Verdict::Unknown("no voter answers".to_owned());
+    }
+    if voters().any(|status| status.leader != 0) {
+        return Verdict::Clear;
+    }
+    let term = voters().map(|status| status.term).max().unwrap_or(0);
+    Verdict::Raised(format!("{speaking} of {} voters answer, none has a leader; term {term}", view.voters()))
+}

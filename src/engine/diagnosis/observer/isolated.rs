@@ -1,0 +1,52 @@
+//! Nothing answers at all: it is we who are cut off, not they.
+//!
+//! Any answer, of a canary, of any target of this cluster or of another, disproves it. A target that answers badly is an
+//! answer too.
+
+use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::{ProbeKind, Seen};
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "observer-isolated",
+    meaning: "no canary and no target answers: defib itself is cut off, and says nothing about the rest",
+    layer: Layer::Observer,
+    class: Class::Outage,
+    scope: Scope::Cluster,
+    reads: &[ProbeKind::Canary],
+    explained_by: &[],
+    timing: Timing::ms(0, 3_000),
+    assess,
+};
+
+fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
+    if view.elsewhere.answers {
+        return Verdict::Clear;
+    }
+    let fresh = || view.world.all().filter(|seen| view.now.since(seen.at) <= seen.kind.max_age());
+    if fresh().any(|observation| answered(&observation.seen)) {
+        return Verdict::Clear;
+    }
+    let mute = fresh().count();
+    if mute == 0 && view.elsewhere.canaries_mute == 0 {
+        return Verdict::Unknown("nothing was seen yet".to_owned());
+    }
+    if view.elsewhere.canaries > view.elsewhere.canaries_mute {
+        return Verdict::Unknown("a canary was not heard yet".to_owned());
+    }
+    Verdict::Raised(match view.elsewhere.canaries {
+        0 => format!("none of {mute} probes is answered, and no canary is configured"),
+        canaries => format!("none of {mute} probes is answered, nor any of {canaries} canaries"),
+    })
+}
+
+/// Something at the other end spoke, at least its kernel.
+pub(crate) fn answered(seen: &Seen) -> bool {
+    match seen {
+        Seen::Healthy(_) => true,
+        Seen::Unhealthy(failure) => failure.proves_machine(),
+        Seen::Unknown(crate::observation::Why::Unauthorized(_)) => true,
+        Seen::Unknown(crate::observation::Why::OwnSide(_)) => false,
+    }
+}

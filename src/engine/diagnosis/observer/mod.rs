@@ -1,0 +1,3 @@
+//! Conditions of defib's own place.
+
+pub(crate) mod isolated;

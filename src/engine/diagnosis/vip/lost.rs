@@ -1,0 +1,35 @@
+//! Nobody answers at the virtual address.
+
+use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::{ProbeKind, Target};
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "vip-lost",
+    meaning: "a fresh connection to the virtual address gets no answer from any API server",
+    layer: Layer::Vip,
+    class: Class::Outage,
+    scope: Scope::Cluster,
+    reads: &[ProbeKind::Vip],
+    explained_by: &[
+        Because { rule: "observer-isolated", relation: Relation::Cluster },
+        Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
+        Because { rule: "apiserver-down", relation: Relation::SomeNode },
+        Because { rule: "apiserver-not-ready", relation: Relation::SomeNode },
+        Because { rule: "apiserver-crash-looping", relation: Relation::SomeNode },
+    ],
+    timing: Timing::ms(1_500, 1_000),
+    assess,
+};
+
+fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
+    let look = view.look(&Target::Vip(view.cluster.clone()), ProbeKind::Vip);
+    if look.lives() {
+        return Verdict::Clear;
+    }
+    match look.failure() {
+        Some(failure) => Verdict::Raised(format!("no answer at the address: {failure}")),
+        None => Verdict::Unknown(look.unknown(ProbeKind::Vip).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,3 @@
+//! Conditions of the virtual address.
+
+pub(super) mod lost;

@@ -1,0 +1,172 @@
+//! Incidents: connected groups of open outage findings, each with a root that may be revised.
+//!
+//! Two findings are connected when one explains the other. The root is a finding that nothing explains; of several the
+//! lowest layer, then the earliest, then by name. An incident keeps its identity while any of its findings lives: of the
+//! groups that it fell apart into it follows the one that reaches highest, for that is where service is hurt.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnosis;
+use crate::finding::{Class, Layer};
+use crate::record::{FindingKey, IncidentState, Record};
+use crate::time::Tick;
+
+/// One incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Its id, such as `I-7`; unique within its cluster, over all processes that write one journal.
+    pub id: String,
+    /// When it opened.
+    pub opened: Tick,
+    /// Its root.
+    pub root: FindingKey,
+    /// Its open findings.
+    pub findings: BTreeSet<FindingKey>,
+    /// Its state.
+    pub state: IncidentState,
+}
+
+/// All open incidents of one cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Incidents {
+    open: Vec<Incident>,
+    /// The number of the next one.
+    next: u64,
+}
+
+/// The open findings with the time since when.
+pub type Open = BTreeMap<FindingKey, Tick>;
+
+impl Incidents {
+    /// Starts with the number after the last one that was ever used.
+    #[must_use]
+    pub fn starting_at(next: u64) -> Incidents {
+        Incidents { open: Vec::new(), next }
+    }
+
+    /// The open ones, the oldest first.
+    #[must_use]
+    pub fn open(&self) -> &[Incident] {
+        &self.open
+    }
+
+    /// The incident that holds a finding.
+    #[must_use]
+    pub fn of(&self, key: &FindingKey) -> Option<&Incident> {
+        self.open.iter().find(|incident| incident.findings.contains(key))
+    }
+
+    /// Takes what is open now; says what changed. `state` tells what is being done about a group.
+    pub fn update(&mut self, open: &Open, now: Tick, state: impl Fn(&BTreeSet<FindingKey>) -> IncidentState) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut before = std::mem::take(&mut self.open);
+        for findings in groups(open) {
+            let Some(root) = root(&findings, open) else { continue };
+            let state = state(&findings);
+            let overlap = |incident: &Incident| incident.findings.intersection(&findings).count();
+            let heir = (0..before.len())
+                .filter(|&index| before.get(index).is_some_and(|known| overlap(known) > 0))
+                .max_by_key(|&index| (before.get(index).map_or(0, overlap), std::cmp::Reverse(index)));
+            let incident = match heir.map(|index| before.remove(index)) {
+                None => {
+                    self.next += 1;
+                    let incident = Incident { id: format!("I-{}", self.next), opened: now, root, findings, state };
+                    records.push(record(&incident, format!("opened: root {}", incident.root)));
+                    incident
+                }
+                Some(mut known) => {
+                    let text = changes(&known, &root, &findings, state);
+                    (known.root, known.findings, known.state) = (root, findings, state);
+                    if let Some(text) = text {
+                        records.push(record(&known, text));
+                    }
+                    known
+                }
+            };
+            self.open.push(incident);
+        }
+        for mut gone in before {
+            let merged = self.open.iter().find(|other| gone.findings.intersection(&other.findings).next().is_some());
+            let text = match merged {
+                Some(other) => format!("part of {} after {}", other.id, crate::time::Human(now.since(gone.opened))),
+                None => format!("over after {}", crate::time::Human(now.since(gone.opened))),
+            };
+            gone.state = IncidentState::Closed;
+            gone.findings.clear();
+            records.push(record(&gone, text));
+        }
+        self.open.sort_by(|a, b| (a.opened, &a.id).cmp(&(b.opened, &b.id)));
+        records
+    }
+}
+
+fn changes(known: &Incident, root: &FindingKey, findings: &BTreeSet<FindingKey>, state: IncidentState) -> Option<String> {
+    let mut parts = Vec::new();
+    if known.root != *root {
+        parts.push(format!("root is {root}, was {}", known.root));
+    }
+    if known.state != state {
+        parts.push(format!("{state}, was {}", known.state));
+    }
+    let list = |keys: Vec<&FindingKey>| keys.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let joined: Vec<_> = findings.difference(&known.findings).collect();
+    let left: Vec<_> = known.findings.difference(findings).collect();
+    if !joined.is_empty() {
+        parts.push(format!("joined by {}", list(joined)));
+    }
+    if !left.is_empty() {
+        parts.push(format!("left by {}", list(left)));
+    }
+    if parts.is_empty() { None } else { Some(parts.join("; ")) }
+}
+
+fn record(incident: &Incident, text: String) -> Record {
+    let closed = incident.state == IncidentState::Closed;
+    Record::Incident {
+        incident: incident.id.clone(),
+        state: incident.state,
+        root: if closed { None } else { Some(incident.root.clone()) },
+        findings: incident.findings.iter().cloned().collect(),
+        text,
+    }
+}
+
+/// The open findings that explain this one.
+#[must_use]
+pub fn causes<'a>(effect: &FindingKey, open: &'a Open) -> Vec<&'a FindingKey> {
+    let Some(rule) = diagnosis::rule(effect.rule) else { return Vec::new() };
+    let explains = |cause: &&FindingKey| {
+        rule.explained_by
+            .iter()
+            .any(|because| because.rule == cause.rule && because.relation.holds(&cause.subject, &effect.subject))
+    };
+    open.keys().filter(explains).collect()
+}
+
+/// The connected groups; the one that reaches highest first, then the earliest.
+fn groups(open: &Open) -> Vec<BTreeSet<FindingKey>> {
+    let outage = |key: &&FindingKey| diagnosis::rule(key.rule).is_some_and(|rule| rule.class == Class::Outage);
+    let mut groups: Vec<BTreeSet<FindingKey>> = Vec::new();
+    for key in open.keys().filter(outage) {
+        let mut group: BTreeSet<FindingKey> = causes(key, open).into_iter().cloned().collect();
+        group.insert(key.clone());
+        let (touching, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|other| !other.is_disjoint(&group));
+        group.extend(touching.into_iter().flatten());
+        groups = apart;
+        groups.push(group);
+    }
+    let reach = |group: &BTreeSet<FindingKey>| group.iter().filter_map(layer).max();
+    let since = |group: &BTreeSet<FindingKey>| group.iter().filter_map(|key| open.get(key)).min().copied();
+    groups.sort_by(|a, b| (reach(b), since(a), a).cmp(&(reach(a), since(b), b)));
+    groups
+}
+
+/// What nothing explains; of several the lowest layer, then the earliest, then by name.
+fn root(group: &BTreeSet<FindingKey>, open: &Open) -> Option<FindingKey> {
+    let unexplained: Vec<_> = group.iter().filter(|key| causes(key, open).is_empty()).collect();
+    unexplained.into_iter().min_by_key(|key| (layer(key), open.get(*key), (*key).clone())).cloned()
+}
+
+fn layer(key: &FindingKey) -> Option<Layer> {
+    diagnosis::rule(key.rule).map(|rule| rule.layer)
+}

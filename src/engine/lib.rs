@@ -1,0 +1,28 @@
+//! The pure heart of defib: observations in, decisions out.
+//!
+//! [`fleet::Fleet`] is the face. An [`observation::Observation`] is folded into a cluster's [`view::World`]; every rule of
+//! [`diagnosis::ALL`] is judged again over the [`view::View`]; a [`latch::Latch`] gives each verdict its duration; open
+//! findings are grouped into [`incident`]s with a root; every [`playbook`] that a finding calls for is judged by every
+//! [`check`]; and where none holds, a run asks for fresh probes, reserves in the [`ledger`], waits until that is durable,
+//! judges again, and hands out a [`event::Step`]: the permission to do one thing once.
+//!
+//! It promises: no clock, no I/O, no randomness, no panic on input; the same calls give the same answers; memory bounded
+//! by the configuration. It depends on nothing.
+
+pub mod check;
+mod cluster;
+pub mod diagnosis;
+pub mod event;
+pub mod finding;
+pub mod fleet;
+pub mod incident;
+pub mod latch;
+pub mod ledger;
+pub mod observation;
+pub mod playbook;
+pub mod record;
+mod run;
+pub mod settings;
+pub mod status;
+pub mod time;
+pub mod view;

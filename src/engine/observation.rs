@@ -1,0 +1,444 @@
+//! What is seen: the only way in which the world enters the engine.
+//!
+//! A probe asks one target over one path with one deadline and hands in one [`Observation`]. A remote failure is an
+//! observation like any other, never an error. [`Seen::Unknown`] is neither healthy nor failed: it opens nothing and
+//! closes nothing. Left out: how any of it was asked (that is `observe`).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::time::Tick;
+
+/// A cluster's name, as configured.
+pub type ClusterId = String;
+
+/// A node's name, as configured; the names of Kubernetes, Talos and etcd are expected to agree with it.
+pub type NodeName = String;
+
+/// Who is asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// One control-plane node of one cluster.
+    Node(ClusterId, NodeName),
+    /// A cluster's virtual address.
+    Vip(ClusterId),
+    /// Something outside every cluster that only tells whether we ourselves are connected; by its address.
+    Canary(String),
+}
+
+impl Target {
+    /// The cluster that this target belongs to; none for a canary, which concerns them all.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&ClusterId> {
+        match self {
+            Target::Node(cluster, _) | Target::Vip(cluster) => Some(cluster),
+            Target::Canary(_) => None,
+        }
+    }
+
+    /// The node's name, where the target is a node.
+    #[must_use]
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Target::Node(_, node) => Some(node),
+            Target::Vip(_) | Target::Canary(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Node(_, node) => f.write_str(node),
+            Target::Vip(_) => f.write_str("vip"),
+            Target::Canary(address) => write!(f, "canary {address}"),
+        }
+    }
+}
+
+/// How a target is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Path {
+    /// At the node's own address.
+    Direct,
+    /// At the cluster's virtual address.
+    Vip,
+    /// Through the machine's Talos API, at the node's own address.
+    Talos,
+    /// To an address outside the clusters.
+    Outside,
+}
+
+/// What is asked. The order is the order in which `check` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbeKind {
+    /// Talos `ServiceList` and `Version`.
+    TalosServices,
+    /// Talos `Containers` of the static pods.
+    TalosContainers,
+    /// The tail of the kubelet's log, by Talos `Logs`.
+    TalosKubeletLog,
+    /// etcd `Maintenance.Status`, answered by the member alone.
+    EtcdStatus,
+    /// etcd serializable `Range`: is this member's store readable.
+    EtcdReadSerializable,
+    /// etcd linearizable `Range`: is there quorum now, through this member.
+    EtcdReadLinearizable,
+    /// `/livez?exclude=etcd` and `/readyz?verbose` of one API server.
+    Apiserver,
+    /// `/readyz` through the virtual address, over a fresh connection.
+    Vip,
+    /// A TCP connection to an address outside the clusters.
+    Canary,
+}
+
+impl ProbeKind {
+    /// Every kind, in order.
+    pub const ALL: [ProbeKind; 9] = [
+        ProbeKind::TalosServices,
+        ProbeKind::TalosContainers,
+        ProbeKind::TalosKubeletLog,
+        ProbeKind::EtcdStatus,
+        ProbeKind::EtcdReadSerializable,
+        ProbeKind::EtcdReadLinearizable,
+        ProbeKind::Apiserver,
+        ProbeKind::Vip,
+        ProbeKind::Canary,
+    ];
+
+    /// The public name, as in configuration, scenarios, metrics and the reference.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ProbeKind::TalosServices => "talos.services",
+            ProbeKind::TalosContainers => "talos.containers",
+            ProbeKind::TalosKubeletLog => "talos.kubelet-log",
+            ProbeKind::EtcdStatus => "etcd.status",
+            ProbeKind::EtcdReadSerializable => "etcd.read-serializable",
+            ProbeKind::EtcdReadLinearizable => "etcd.read-linearizable",
+            ProbeKind::Apiserver => "apiserver",
+            ProbeKind::Vip => "vip",
+            ProbeKind::Canary => "canary",
+        }
+    }
+
+    /// The kind with this public name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<ProbeKind> {
+        ProbeKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// How often the daemon asks while nothing hurries it (design §5).
+    #[must_use]
+    pub fn every(self) -> Duration {
+        Duration::from_millis(match self {
+            ProbeKind::EtcdStatus | ProbeKind::Apiserver | ProbeKind::Vip => 1_000,
+            ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => 2_000,
+            ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog | ProbeKind::Canary => {
+                5_000
+            }
+        })
+    }
+
+    /// The deadline for the whole exchange. The API server's checks wait up to 2 s for etcd, one after the other, so its
+    /// deadline is longer; an etcd read is given up long before the server's own 7 s, and is then *no answer*.
+    #[must_use]
+    pub fn deadline(self) -> Duration {
+        Duration::from_millis(match self {
+            ProbeKind::EtcdStatus | ProbeKind::EtcdReadSerializable | ProbeKind::Canary => 1_500,
+            ProbeKind::EtcdReadLinearizable => 2_500,
+            ProbeKind::Apiserver | ProbeKind::Vip => 5_000,
+            ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog => 3_000,
+        })
+    }
+
+    /// How old an observation of this kind may be before it counts as unknown: two intervals and a deadline.
+    #[must_use]
+    pub fn max_age(self) -> Duration {
+        self.every() * 2 + self.deadline()
+    }
+}
+
+/// What one probe saw at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Who was asked.
+    pub target: Target,
+    /// How it was reached.
+    pub path: Path,
+    /// What was asked.
+    pub kind: ProbeKind,
+    /// When the question left.
+    pub sent: Tick,
+    /// When the answer, or the deadline, came.
+    pub at: Tick,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// The three things that a probe can see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// The target answered; the facts may still be bad news.
+    Healthy(Facts),
+    /// The target failed in a typed way.
+    Unhealthy(Failure),
+    /// Nothing can be said about the target, and why.
+    Unknown(Why),
+}
+
+/// Why nothing can be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Our own credential was refused: the target lives, its state stays hidden.
+    Unauthorized(String),
+    /// Our own side failed before the question left (a certificate that cannot be read, no file descriptor).
+    OwnSide(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Unauthorized(detail) => write!(f, "our credential was refused: {detail}"),
+            Why::OwnSide(detail) => write!(f, "our own side: {detail}"),
+        }
+    }
+}
+
+/// The stage in which a deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// No TCP connection: the machine itself is silent.
+    Connect,
+    /// TCP is accepted by the kernel, TLS is not answered by the process.
+    Handshake,
+    /// Connected, asked, no reply.
+    Response,
+}
+
+/// How a target failed. Each value carries a short detail for people; decisions read the variant alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The port is closed: the machine answers, the process is not there.
+    Refused,
+    /// The connection was cut while in use.
+    Reset,
+    /// The network says that there is no way (ICMP unreachable, no route).
+    Unreachable,
+    /// The deadline passed.
+    Timeout(Stage),
+    /// TLS failed: an expired certificate, an unknown authority, a wrong name.
+    Tls(String),
+    /// An HTTP or gRPC status that says failure.
+    Status {
+        /// The HTTP status, or the gRPC code.
+        code: u16,
+        /// The first words of what was said, bounded by the probe.
+        detail: String,
+    },
+    /// More bytes than the probe reads.
+    TooLarge,
+    /// Bytes that are not the protocol.
+    Garbage(String),
+    /// The protocol was broken in the middle.
+    Protocol(String),
+}
+
+impl Failure {
+    /// A stable short name: a metric's label, a scenario's word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Failure::Refused => "refused",
+            Failure::Reset => "reset",
+            Failure::Unreachable => "unreachable",
+            Failure::Timeout(Stage::Connect) => "connect-timeout",
+            Failure::Timeout(Stage::Handshake) => "handshake-timeout",
+            Failure::Timeout(Stage::Response) => "response-timeout",
+            Failure::Tls(_) => "tls",
+            Failure::Status { .. } => "status",
+            Failure::TooLarge => "too-large",
+            Failure::Garbage(_) => "garbage",
+            Failure::Protocol(_) => "protocol",
+        }
+    }
+
+    /// The machine's kernel answered, even if no process did.
+    #[must_use]
+    pub fn proves_machine(&self) -> bool {
+        !matches!(self, Failure::Unreachable | Failure::Timeout(Stage::Connect))
+    }
+
+    /// The process is proven absent: nothing listens where it should.
+    #[must_use]
+    pub fn proves_absent(&self) -> bool {
+        matches!(self, Failure::Refused)
+    }
+
+    /// The kernel accepted and the process said nothing.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Failure::Timeout(Stage::Handshake | Stage::Response))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Tls(detail) | Failure::Garbage(detail) | Failure::Protocol(detail) => {
+                write!(f, "{}: {detail}", self.name())
+            }
+            Failure::Status { code, detail } if detail.is_empty() => write!(f, "status {code}"),
+            Failure::Status { code, detail } => write!(f, "status {code}: {detail}"),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// What a target said of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Facts {
+    /// The services of the machine and its version.
+    TalosServices(TalosServices),
+    /// The containers of the static pods.
+    TalosContainers(Vec<Container>),
+    /// What the kubelet's log says of the API server's back-off.
+    TalosKubeletLog(KubeletLog),
+    /// One member's own view of its cluster.
+    EtcdStatus(EtcdStatus),
+    /// A read succeeded.
+    EtcdRead {
+        /// How long it took.
+        took: Duration,
+    },
+    /// What an API server says of itself.
+    Apiserver(Apiserver),
+    /// What answered at the virtual address.
+    Vip(Vip),
+    /// Something answered.
+    Canary,
+}
+
+/// `ServiceList` and `Version` of one machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TalosServices {
+    /// Talos's version tag, such as `v1.13.2`.
+    pub version: String,
+    /// The services, by their id.
+    pub services: Vec<Service>,
+}
+
+impl TalosServices {
+    /// The service with this id.
+    #[must_use]
+    pub fn service(&self, id: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.id == id)
+    }
+}
+
+/// One service of Talos.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// `kubelet`, `etcd`, `containerd`, …
+    pub id: String,
+    /// Talos's word: `Running`, `Preparing`, `Waiting`, `Finished`, `Failed`, …
+    pub state: String,
+    /// Healthy by Talos's own check; none when Talos does not know.
+    pub healthy: Option<bool>,
+}
+
+impl Service {
+    /// Talos runs it.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state == "Running"
+    }
+}
+
+/// One container, or sandbox, of a pod in `kube-system`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// The container's name, such as `kube-apiserver`.
+    pub name: String,
+    /// The pod as `namespace/name`.
+    pub pod: String,
+    /// The pod's UID; for a static pod a hash of its manifest.
+    pub pod_uid: String,
+    /// The container's own id.
+    pub id: String,
+    /// It runs.
+    pub running: bool,
+}
+
+/// What the tail of a kubelet's log says about the static API server pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubeletLog {
+    /// The newest line that names a back-off of the API server's container; none when the tail holds no such line.
+    pub back_off: Option<BackOff>,
+}
+
+/// A kubelet's crash-loop back-off for one container, as its log says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackOff {
+    /// The whole wait between two starts: 10 s doubling to 300 s.
+    pub length: Duration,
+    /// How long before the observation's `sent` the *first* line with this length was written: the wait began then or a
+    /// little earlier.
+    pub first_said_ago: Duration,
+    /// How long before the observation's `sent` the newest such line was written. The kubelet repeats it at every sync,
+    /// some ten seconds apart, for as long as it waits.
+    pub last_said_ago: Duration,
+}
+
+/// `Maintenance.Status` of one member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EtcdStatus {
+    /// Which cluster the member believes to be in.
+    pub cluster_id: u64,
+    /// The member's own id.
+    pub member_id: u64,
+    /// The leader that it follows; 0 for none.
+    pub leader: u64,
+    /// Its raft term.
+    pub term: u64,
+    /// Its raft index.
+    pub index: u64,
+    /// Its applied raft index.
+    pub applied_index: u64,
+    /// Bytes of its database file.
+    pub db_size_bytes: u64,
+    /// Bytes of it in use.
+    pub db_in_use_bytes: u64,
+    /// It does not vote.
+    pub learner: bool,
+    /// What it complains of: a missing leader, alarms.
+    pub errors: Vec<String>,
+    /// Its version.
+    pub version: String,
+}
+
+/// `/livez?exclude=etcd` and `/readyz?verbose` of one API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apiserver {
+    /// `/readyz` answered 200.
+    pub ready: bool,
+    /// `/livez?exclude=etcd` answered 200: the process is well, whatever its store does.
+    pub live: bool,
+    /// The checks that `/readyz` names as failing; bounded by the probe.
+    pub failing: Vec<String>,
+}
+
+/// What answered at the virtual address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vip {
+    /// `/readyz` answered 200.
+    pub ready: bool,
+    /// The SHA-256 of the serving certificate, in hex: whose it is tells who holds the address.
+    pub certificate_sha256: String,
+    /// Until TCP was connected.
+    pub connect: Duration,
+    /// Until TLS was agreed.
+    pub handshake: Duration,
+    /// Until `/readyz` was answered.
+    pub response: Duration,
+}

@@ -1,0 +1,102 @@
+//! One execution of a playbook: select → preflight → reserve → durable → recheck → start → verify.
+//!
+//! The order is the safety argument. Fresh probes are asked before anything is reserved; a reservation is durable before
+//! anything starts; every check is judged once more in between. A crash after the reservation wastes budget and never
+//! exceeds it. Left out: choosing the case (`cluster`), and the limits' arithmetic (`ledger`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::observation::{NodeName, ProbeKind, Target};
+use crate::playbook::{Action, ActionClass, Playbook};
+use crate::record::{FindingKey, StepId};
+use crate::time::Tick;
+use crate::view::World;
+
+/// Fresh probes must have answered within this time, the longest deadline of a probe and some queueing.
+pub(crate) const PREFLIGHT_WITHIN: Duration = Duration::from_secs(8);
+
+/// A driver reports a step's end within its deadline and this; after that it is unknown.
+pub(crate) const REPORT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A run under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) id: String,
+    pub(crate) incident: Option<String>,
+    pub(crate) playbook: Arc<Playbook>,
+    pub(crate) patient: NodeName,
+    pub(crate) phase: Phase,
+    /// The index of the step that is next, or in flight.
+    pub(crate) step: usize,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// Fresh probes were asked.
+    Preflight { asked: Tick, needs: Vec<(Target, ProbeKind)> },
+    /// The intent was handed to the store.
+    Reserving { batch: u64 },
+    /// It is durable; the checks are to be judged once more.
+    Durable,
+    /// The step was handed out.
+    Running { started: Tick },
+    /// The step ended; the next one, or the verification, is due.
+    Ended { at: Tick },
+    /// The last step ended; the world is watched.
+    Verifying { ended: Tick, gone_since: Option<Tick> },
+}
+
+impl Phase {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Phase::Preflight { .. } => "asking again",
+            Phase::Reserving { .. } | Phase::Durable => "reserving",
+            Phase::Running { .. } | Phase::Ended { .. } => "acting",
+            Phase::Verifying { .. } => "verifying",
+        }
+    }
+}
+
+impl Run {
+    /// The id of the step at an index, unique in a journal.
+    pub(crate) fn step_id(&self, cluster: &str, index: usize) -> StepId {
+        StepId(format!("{cluster}/{}/{}", self.id, index + 1))
+    }
+
+    /// The finding that called for it.
+    pub(crate) fn patient_key(&self) -> FindingKey {
+        FindingKey {
+            rule: self.playbook.when.finding.name,
+            subject: crate::finding::Subject::Node(self.patient.clone()),
+        }
+    }
+
+    /// It is this playbook's run on this node.
+    pub(crate) fn is_for(&self, playbook: &str, node: &NodeName) -> bool {
+        self.playbook.name == playbook && self.patient == *node
+    }
+
+    /// Its reservation was made: it counts in the ledger.
+    pub(crate) fn is_reserved(&self) -> bool {
+        !matches!(self.phase, Phase::Preflight { .. })
+    }
+
+    /// The step that is next, or in flight.
+    pub(crate) fn action(&self) -> Option<&Action> {
+        self.playbook.steps.get(self.step)
+    }
+
+    /// The index of the first step at or after `from` that may hurt; those before it are harmless and hold nothing up.
+    pub(crate) fn next_that_hurts(&self, from: usize) -> Option<usize> {
+        let hurts = |action: &Action| action.class() > ActionClass::Harmless;
+        self.playbook.steps.iter().skip(from).position(hurts).map(|offset| from + offset)
+    }
+}
+
+/// Every probe that was asked for has been answered by one that was sent since.
+pub(crate) fn all_answered(world: &World, needs: &[(Target, ProbeKind)], asked: Tick) -> Result<(), (Target, ProbeKind)> {
+    let late = needs.iter().find(|(target, kind)| world.latest(target, *kind).is_none_or(|seen| seen.sent < asked));
+    late.map_or(Ok(()), |missing| Err(missing.clone()))
+}

@@ -1,0 +1,54 @@
+//! What the operator allows and what can be asked at all, as the engine needs it: no addresses, no files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::observation::{ClusterId, NodeName, ProbeKind};
+use crate::playbook::Playbook;
+
+/// May the program act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It says what it would do, and touches nothing.
+    #[default]
+    Observe,
+    /// It runs the armed playbooks, within every guard and limit.
+    Act,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Observe => "observe",
+            Mode::Act => "act",
+        })
+    }
+}
+
+/// Everything that is settled before the first observation.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// May the program act.
+    pub mode: Mode,
+    /// The clusters by name.
+    pub clusters: BTreeMap<ClusterId, ClusterSettings>,
+    /// The canaries, by address; empty: isolation is judged by the clusters' own answers alone.
+    pub canaries: Vec<String>,
+    /// The playbooks, in the order in which they are considered.
+    pub playbooks: Vec<Playbook>,
+    /// Judge what is seen once, without waiting for any duration, and choose nothing: a single look from the command
+    /// line cannot know more.
+    pub seen_once: bool,
+}
+
+/// What is settled about one cluster.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterSettings {
+    /// Its control-plane nodes.
+    pub nodes: Vec<NodeName>,
+    /// The kinds of probe that the configuration has a credential and an address for. What needs any other kind is *not
+    /// asked*, and said so.
+    pub sources: BTreeSet<ProbeKind>,
+    /// The playbooks that may run here in mode `act`.
+    pub armed: BTreeSet<String>,
+}

@@ -1,0 +1,102 @@
+//! What the engine makes of one cluster, for people and machines to read: findings, incidents, decisions.
+
+use crate::check::{Hold, Judgement};
+use crate::finding::{Layer, Subject};
+use crate::incident::Incident;
+use crate::observation::NodeName;
+use crate::record::FindingKey;
+use crate::time::{Now, UnixMs};
+
+/// One cluster at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// When it was judged.
+    pub now: Now,
+    /// The findings that are open.
+    pub findings: Vec<Finding>,
+    /// The conditions that cannot be told.
+    pub unknown: Vec<Unknown>,
+    /// The open incidents, the oldest first.
+    pub incidents: Vec<Incident>,
+    /// What would be done about the open findings, or why not.
+    pub decisions: Vec<Decision>,
+    /// The run that is under way.
+    pub run: Option<RunStatus>,
+    /// The journal answers.
+    pub store_answers: bool,
+}
+
+/// An open finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its name and subject.
+    pub key: FindingKey,
+    /// Where it lies.
+    pub layer: Layer,
+    /// Since when.
+    pub since: UnixMs,
+    /// The newest evidence.
+    pub text: String,
+    /// The open findings that explain it.
+    pub explained_by: Vec<FindingKey>,
+}
+
+/// A condition that cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its name and subject.
+    pub key: FindingKey,
+    /// Where it lies.
+    pub layer: Layer,
+    /// Why.
+    pub why: String,
+}
+
+/// One playbook with one patient, judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The playbook.
+    pub playbook: String,
+    /// The patient.
+    pub node: NodeName,
+    /// What passed and what holds.
+    pub judgement: Judgement,
+}
+
+impl Decision {
+    /// Only a person's permission is missing.
+    #[must_use]
+    pub fn would(&self) -> bool {
+        self.judgement.holds.iter().all(|hold: &Hold| hold.check == "authority")
+    }
+}
+
+/// A run under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunStatus {
+    /// Its id.
+    pub id: String,
+    /// The playbook.
+    pub playbook: String,
+    /// The patient.
+    pub node: NodeName,
+    /// What it is doing, in a word.
+    pub phase: &'static str,
+}
+
+impl Status {
+    /// The open findings of a layer about a node.
+    pub fn of(&self, layer: Layer, subject: &Subject) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.layer == layer && finding.key.subject == *subject)
+    }
+
+    /// The incident that matters most: the one whose findings reach highest, then the oldest.
+    #[must_use]
+    pub fn worst(&self) -> Option<&Incident> {
+        let reach = |incident: &Incident| {
+            let layer = |key: &FindingKey| crate::diagnosis::rule(key.rule).map(|rule| rule.layer);
+            incident.findings.iter().filter_map(layer).max()
+        };
+        self.incidents.iter().rev().max_by_key(|incident| reach(incident))
+    }
+}

@@ -1,0 +1,296 @@
+//! What is known of one cluster at one time: the newest observation of each kind, and the little memory that cannot be
+//! read off one observation (since when a pod is the same, when its container last died).
+//!
+//! Bounded by the configuration: one entry a target and kind, one memory a node. Left out: any judgement.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::observation::{
+    Apiserver, ClusterId, Container, EtcdStatus, Facts, Failure, KubeletLog, NodeName, Observation, ProbeKind, Seen,
+    TalosServices, Target, Why,
+};
+use crate::settings::ClusterSettings;
+use crate::time::{Human, Tick};
+
+/// The static pod that every rule about API servers speaks of.
+pub const APISERVER: &str = "kube-apiserver";
+
+/// The newest observations of one cluster.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    latest: BTreeMap<(Target, ProbeKind), Observation>,
+    pods: BTreeMap<NodeName, PodMemory>,
+}
+
+/// What is remembered of a node's API server pod.
+#[derive(Clone, Debug)]
+pub struct PodMemory {
+    /// The pod's UID.
+    pub uid: String,
+    /// Since when it has been this one, as far as we saw.
+    pub since: Tick,
+    /// The container that was last seen running.
+    pub container: Option<String>,
+    /// When that container was first seen dead.
+    pub died: Option<Tick>,
+}
+
+impl World {
+    /// Folds one observation in. One that was sent before the newest known of its kind says nothing new and is dropped.
+    pub fn fold(&mut self, observation: Observation) {
+        let key = (observation.target.clone(), observation.kind);
+        if self.latest.get(&key).is_some_and(|known| known.sent > observation.sent) {
+            return;
+        }
+        if let (Target::Node(_, node), Seen::Healthy(Facts::TalosContainers(containers))) =
+            (&observation.target, &observation.seen)
+        {
+            self.remember_pod(node, containers, observation.at);
+        }
+        self.latest.insert(key, observation);
+    }
+
+    fn remember_pod(&mut self, node: &NodeName, containers: &[Container], at: Tick) {
+        let ours = || containers.iter().filter(|container| container.name == APISERVER);
+        let running = ours().find(|container| container.running);
+        let Some(container) = running.or_else(|| ours().next_back()) else { return };
+        let memory = self.pods.entry(node.clone()).or_insert_with(|| PodMemory {
+            uid: container.pod_uid.clone(),
+            since: at,
+            container: None,
+            died: None,
+        });
+        if memory.uid != container.pod_uid {
+            *memory = PodMemory { uid: container.pod_uid.clone(), since: at, container: None, died: None };
+        }
+        match running {
+            Some(running) => memory.container = Some(running.id.clone()),
+            None if memory.container.is_some() => {
+                memory.container = None;
+                memory.died = Some(at);
+            }
+            None => {}
+        }
+    }
+
+    /// The newest observation of a kind, whatever its age.
+    #[must_use]
+    pub fn latest(&self, target: &Target, kind: ProbeKind) -> Option<&Observation> {
+        self.latest.get(&(target.clone(), kind))
+    }
+
+    /// Every newest observation, in order.
+    pub fn all(&self) -> impl Iterator<Item = &Observation> {
+        self.latest.values()
+    }
+}
+
+/// What can be said about one kind of probe of one target.
+#[derive(Clone, Copy, Debug)]
+pub enum Look<'a> {
+    /// No configured source gives it.
+    NotAsked,
+    /// It is configured and has not been seen yet.
+    Missing,
+    /// The newest observation is too old.
+    Stale(Duration),
+    /// The newest observation, within its kind's `max_age`.
+    Fresh(&'a Observation),
+}
+
+impl<'a> Look<'a> {
+    /// The facts, where the target answered.
+    #[must_use]
+    pub fn facts(self) -> Option<&'a Facts> {
+        match self {
+            Look::Fresh(Observation { seen: Seen::Healthy(facts), .. }) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The target answered: with facts, or by refusing our credential, which proves that it is there.
+    #[must_use]
+    pub fn lives(self) -> bool {
+        matches!(
+            self,
+            Look::Fresh(Observation { seen: Seen::Healthy(_) | Seen::Unknown(Why::Unauthorized(_)), .. })
+        )
+    }
+
+    /// The failure, where the target failed.
+    #[must_use]
+    pub fn failure(self) -> Option<&'a Failure> {
+        match self {
+            Look::Fresh(Observation { seen: Seen::Unhealthy(failure), .. }) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Why nothing is known, in words; none where something is.
+    #[must_use]
+    pub fn unknown(self, kind: ProbeKind) -> Option<String> {
+        match self {
+            Look::NotAsked => Some(format!("{}: not asked", kind.name())),
+            Look::Missing => Some(format!("{}: not seen yet", kind.name())),
+            Look::Stale(age) => {
+                Some(format!("{}: {} old, limit {}", kind.name(), Human(age), Human(kind.max_age())))
+            }
+            Look::Fresh(Observation { seen: Seen::Unknown(why), .. }) => Some(format!("{}: {why}", kind.name())),
+            Look::Fresh(_) => None,
+        }
+    }
+}
+
+/// What every canary, and every cluster but this one, says about ourselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Elsewhere {
+    /// Canaries are configured.
+    pub canaries: usize,
+    /// Canaries that failed, freshly.
+    pub canaries_mute: usize,
+    /// A canary or another cluster's target answered, freshly.
+    pub answers: bool,
+}
+
+/// One cluster at one time, for rules and checks to read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The cluster's name.
+    pub cluster: &'a ClusterId,
+    /// What is settled about it.
+    pub settings: &'a ClusterSettings,
+    /// What has been seen of it.
+    pub world: &'a World,
+    /// What has been seen beside it.
+    pub elsewhere: Elsewhere,
+    /// The time of the judgement.
+    pub now: Tick,
+}
+
+impl<'a> View<'a> {
+    /// The control-plane nodes. Each is taken for a voter unless its own status says that it is a learner.
+    #[must_use]
+    pub fn nodes(&self) -> &'a [NodeName] {
+        &self.settings.nodes
+    }
+
+    /// This node as a target.
+    #[must_use]
+    pub fn node(&self, node: &NodeName) -> Target {
+        Target::Node(self.cluster.clone(), node.clone())
+    }
+
+    /// What can be said about one kind of probe of one target.
+    #[must_use]
+    pub fn look(&self, target: &Target, kind: ProbeKind) -> Look<'a> {
+        if !self.settings.sources.contains(&kind) {
+            return Look::NotAsked;
+        }
+        match self.world.latest(target, kind) {
+            None => Look::Missing,
+            Some(observation) => {
+                let age = self.now.since(observation.at);
+                if age > kind.max_age() { Look::Stale(age) } else { Look::Fresh(observation) }
+            }
+        }
+    }
+
+    /// [`Self::look`] at a node.
+    #[must_use]
+    pub fn look_node(&self, node: &NodeName, kind: ProbeKind) -> Look<'a> {
+        self.look(&self.node(node), kind)
+    }
+
+    /// What the API server of a node said of itself.
+    #[must_use]
+    pub fn apiserver(&self, node: &NodeName) -> Option<&'a Apiserver> {
+        match self.look_node(node, ProbeKind::Apiserver).facts() {
+            Some(Facts::Apiserver(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// What the member of etcd on a node said of itself.
+    #[must_use]
+    pub fn etcd_status(&self, node: &NodeName) -> Option<&'a EtcdStatus> {
+        match self.look_node(node, ProbeKind::EtcdStatus).facts() {
+            Some(Facts::EtcdStatus(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// A linearizable read through this node's member succeeded: there is quorum, and this member takes part in it.
+    #[must_use]
+    pub fn etcd_serving(&self, node: &NodeName) -> bool {
+        self.look_node(node, ProbeKind::EtcdReadLinearizable).facts().is_some()
+    }
+
+    /// The services of a node.
+    #[must_use]
+    pub fn services(&self, node: &NodeName) -> Option<&'a TalosServices> {
+        match self.look_node(node, ProbeKind::TalosServices).facts() {
+            Some(Facts::TalosServices(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The containers of a node's static pods.
+    #[must_use]
+    pub fn containers(&self, node: &NodeName) -> Option<&'a [Container]> {
+        match self.look_node(node, ProbeKind::TalosContainers).facts() {
+            Some(Facts::TalosContainers(containers)) => Some(containers),
+            _ => None,
+        }
+    }
+
+    /// The API server's container on a node: runs, does not run, or not known.
+    #[must_use]
+    pub fn apiserver_container_runs(&self, node: &NodeName) -> Option<bool> {
+        let containers = self.containers(node)?;
+        Some(containers.iter().any(|container| container.name == APISERVER && container.running))
+    }
+
+    /// What is remembered of a node's API server pod.
+    #[must_use]
+    pub fn pod(&self, node: &NodeName) -> Option<&'a PodMemory> {
+        self.world.pods.get(node)
+    }
+
+    /// How long the kubelet of a node will still wait before it starts the API server again: by its own log, and by the
+    /// newest death that we saw, since a wait never begins before one. None without evidence.
+    #[must_use]
+    pub fn back_off(&self, node: &NodeName) -> Option<Wait> {
+        let look = self.look_node(node, ProbeKind::TalosKubeletLog);
+        let (Look::Fresh(observation), Some(Facts::TalosKubeletLog(KubeletLog { back_off: Some(back_off) }))) =
+            (look, look.facts())
+        else {
+            return None;
+        };
+        let said = observation.sent - back_off.first_said_ago;
+        let died = self.pod(node).and_then(|pod| pod.died).unwrap_or_default();
+        let ends = said.max(died) + back_off.length;
+        Some(Wait { length: back_off.length, remaining: ends.since(self.now) })
+    }
+
+    /// ⌊voters / 2⌋ + 1, dead voters counted.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.voters() / 2 + 1
+    }
+
+    /// How many vote: every configured node but those that say they are learners.
+    #[must_use]
+    pub fn voters(&self) -> usize {
+        self.nodes().iter().filter(|node| !self.etcd_status(node).is_some_and(|status| status.learner)).count()
+    }
+}
+
+/// A kubelet's wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The whole wait.
+    pub length: Duration,
+    /// What is left of it; zero when it is over.
+    pub remaining: Duration,
+}
