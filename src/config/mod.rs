@@ -4,10 +4,17 @@
 //! reread, by whoever uses them). All errors are found at once, each with its place. Left out: the playbooks'
 //! language (`playbook`), and the meaning of any of it (`engine`).
 
+mod cluster;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 pub use defib_engine::settings::Mode;
+pub use read::{read, read_with};
 
 /// A whole `defib.yaml`, validated.
 #[derive(Clone, Debug)]

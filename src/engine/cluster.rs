@@ -25,6 +25,12 @@ use crate::view::{Elsewhere, View, World};
 /// A cluster is judged at least this often, so that what grows stale is noticed.
 const PACE: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// A batch that is not answered within this time is a journal that does not answer.
+const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A hold that is due to a silent or refusing journal is written down again this often: the answer tells whether it lasts.
+const TRY_STORE_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// After a preflight that did not pass, nothing is chosen for this long.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -43,6 +49,9 @@ pub(crate) struct Cluster {
     held: BTreeMap<(String, NodeName, &'static str), (String, String)>,
     ledger: Ledger,
     store_answers: bool,
+    /// The oldest batch that is not answered was handed out then.
+    store_owes_since: Option<Tick>,
+    try_store_after: Tick,
     /// What events brought and the next batch takes along.
     outcomes: Vec<(StepId, Outcome)>,
     records: Vec<Record>,
@@ -99,6 +108,8 @@ impl Cluster {
             held: BTreeMap::new(),
             ledger: seed.ledger,
             store_answers: true,
+            store_owes_since: None,
+            try_store_after: Tick(0),
             outcomes: Vec::new(),
             records: Vec::new(),
             in_flight: BTreeMap::new(),
@@ -121,13 +132,14 @@ impl Cluster {
         self.dirty = true;
         match event {
             Event::Observed(observation) => self.world.fold(observation),
-            Event::Stored { batch, result, .. } => self.stored(batch, result),
+            Event::Stored { batch, result, .. } => self.stored(batch, result, now),
             Event::Ended { step, outcome, .. } => self.ended(step, outcome, now),
         }
     }
 
-    fn stored(&mut self, batch: u64, result: Result<(), String>) {
+    fn stored(&mut self, batch: u64, result: Result<(), String>, now: Now) {
         self.store_answers = result.is_ok();
+        self.store_owes_since = (batch < self.last_batch).then_some(now.mono);
         let Some(run) = self.run.as_mut().filter(|run| matches!(run.phase, Phase::Reserving { batch: b } if b == batch))
         else {
             return;
@@ -167,6 +179,9 @@ impl Cluster {
             return None;
         }
         self.dirty = false;
+        if self.store_owes_since.is_some_and(|since| now.mono.since(since) > STORED_WITHIN) {
+            self.store_answers = false;
+        }
         let mut ready = Ready { cluster: self.id.clone(), ..Ready::default() };
         let mut batch = Batch {
             id: self.last_batch + 1,
@@ -189,6 +204,7 @@ impl Cluster {
         ready.status_changed = !same;
         if !batch.is_empty() {
             self.last_batch = batch.id;
+            self.store_owes_since.get_or_insert(now.mono);
             ready.batch = Some(batch);
         }
         let latches = self.tracked.values().filter_map(|tracked| tracked.latch.wake_at(self.timing(tracked.rule)));
@@ -323,6 +339,10 @@ impl Cluster {
                 current.insert(key, (hold.text.clone(), hold.lifts.describe(now.mono)));
             }
         }
+        if !self.store_answers && now.mono >= self.try_store_after {
+            self.try_store_after = now.mono + TRY_STORE_EVERY;
+            self.held.retain(|(_, _, check), _| *check != "budget");
+        }
         let record = |(key, (text, lifts)): (&(String, NodeName, &'static str), &(String, String)), raised| {
             let (playbook, node, check) = key.clone();
             Record::Hold { playbook, node, check, raised, text: text.clone(), lifts: lifts.clone() }
@@ -368,8 +388,11 @@ impl Cluster {
                 if now.mono.since(*started) > deadline {
                     let step = run.step_id(&self.id, run.step);
                     let why = format!("no end was reported within {}", Human(deadline));
-                    batch.outcomes.push((step.clone(), Outcome::Unknown(why)));
-                    self.in_flight.remove(&step);
+                    let action = self.in_flight.remove(&step).unwrap_or_default();
+                    let outcome = Outcome::Unknown(why);
+                    let (id, told) = (run.id.clone(), outcome.clone());
+                    batch.records.push(Record::Outcome { run: id, step: step.clone(), action, outcome: told });
+                    batch.outcomes.push((step, outcome));
                     run.phase = Phase::Ended { at: now.mono };
                 }
                 Some(run)

@@ -71,7 +71,7 @@ impl Incidents {
                 None => {
                     self.next += 1;
                     let incident = Incident { id: format!("I-{}", self.next), opened: now, root, findings, state };
-                    records.push(record(&incident, format!("opened: root {}", incident.root)));
+                    records.push(record(&incident, format!("root {}", incident.root)));
                     incident
                 }
                 Some(mut known) => {

@@ -31,6 +31,9 @@ pub enum JournalError {
     /// There is no journal in this folder.
     #[error("no journal at {}", .0.display())]
     Missing(PathBuf),
+    /// What a crash left beside the file can only be read where it can be written.
+    #[error("journal {} has unsettled changes in a folder that cannot be written: read a copy of the folder", .0.display())]
+    Unsettled(PathBuf),
     /// The file is damaged. It is left as it is, for a person to look at.
     #[error("journal {} is damaged: {detail}; it was left untouched, move it away to begin another", file.display())]
     Corrupt {

@@ -9,6 +9,7 @@
 //! nothing is deleted because it cannot be read. Left out: what the records mean (that is the engine's), and any clock:
 //! every time comes from the caller.
 
+pub mod account;
 mod error;
 mod lock;
 mod prune;
@@ -22,6 +23,7 @@ mod writer;
 mod tests;
 
 pub use error::JournalError;
+pub use lock::holder;
 pub use reader::{Page, Reader};
 pub use row::{Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, RecordRow, WriteBatch};
 pub use store::{Journal, Opened};

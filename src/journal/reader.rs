@@ -41,15 +41,16 @@ impl Reader {
     /// Opens the journal in this folder.
     ///
     /// # Errors
-    /// [`JournalError::Missing`] where there is none, [`JournalError::Corrupt`], [`JournalError::Newer`], and what SQLite
-    /// says.
+    /// [`JournalError::Missing`] where there is none, [`JournalError::Unsettled`] after a crash in a folder that cannot be
+    /// written, [`JournalError::Corrupt`], [`JournalError::Newer`], and what SQLite says.
     pub fn open(folder: &Path) -> Result<Reader, JournalError> {
         let file = folder.join(FILE);
         if !file.is_file() {
             return Err(JournalError::Missing(file));
         }
         let connection = match beside_writer(&file) {
-            Err(error) if is_read_only(&error) && !has_wal(&file) => immutable(&file),
+            Err(error) if is_read_only(&error) && has_wal(&file) => return Err(JournalError::Unsettled(file)),
+            Err(error) if is_read_only(&error) => immutable(&file),
             other => other,
         }
         .map_err(JournalError::sqlite("open", &file))?;
@@ -101,9 +102,9 @@ impl Reader {
     }
 
     #[cfg(test)]
-    pub(super) fn immutable_for_test(folder: &Path) -> Reader {
+    pub(super) fn immutable_for_test(folder: &Path) -> rusqlite::Result<Reader> {
         let file = folder.join(FILE);
-        Reader { connection: immutable(&file).unwrap(), file }
+        Ok(Reader { connection: immutable(&file)?, file })
     }
 
     /// `read` gives the row where it can be shown at all, and whether it was sound.
@@ -137,8 +138,7 @@ fn beside_writer(file: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn immutable(file: &Path) -> rusqlite::Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(file), flags)?;
     touch(&connection)?;
     Ok(connection)
@@ -150,10 +150,7 @@ fn touch(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn is_read_only(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied))
 }
 
 fn has_wal(file: &Path) -> bool {

@@ -158,12 +158,5 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Option<RecordRow>> {
     let version = u32::try_from(row.get::<_, i64>(4)?).ok().filter(|version| (1..=RECORD_VERSION).contains(version));
     let body = serde_json::from_str(&row.get::<_, String>(5)?).ok();
     let (Some(version), Some(body)) = (version, body) else { return Ok(None) };
-    Ok(Some(RecordRow {
-        seq: row.get(0)?,
-        at_ms: row.get(1)?,
-        cluster: row.get(2)?,
-        kind: row.get(3)?,
-        version,
-        body,
-    }))
+    Ok(Some(RecordRow { seq: row.get(0)?, at_ms: row.get(1)?, cluster: row.get(2)?, kind: row.get(3)?, version, body }))
 }

@@ -145,7 +145,8 @@ fn a_batch_is_all_or_nothing_and_fails_alone() {
     let opened = open(folder.path());
     write(&opened.journal, intents(vec![intent("s1", NOW.0)])).unwrap();
     let (sender, replies) = mpsc::channel();
-    let twice = WriteBatch { records: vec![record(7, NOW.0)], ..intents(vec![intent("s2", NOW.0), intent("s1", NOW.0)]) };
+    let twice =
+        WriteBatch { records: vec![record(7, NOW.0)], ..intents(vec![intent("s2", NOW.0), intent("s1", NOW.0)]) };
     let batches =
         [records(vec![record(1, NOW.0)]), ended("nothing"), records(vec![record(2, NOW.0)]), twice, ended("s1")];
     for (number, batch) in batches.into_iter().enumerate() {
@@ -226,7 +227,7 @@ fn a_closed_journal_is_read_where_nothing_can_be_written() {
     write(&opened.journal, records(vec![record(0, NOW.0)])).unwrap();
     drop(opened);
     // Permissions do not bind root, who runs these tests too; so the way in is asked for by name.
-    let reader = Reader::immutable_for_test(&path);
+    let reader = Reader::immutable_for_test(&path).unwrap();
     assert_eq!(reader.recent_records(10, None, &[]).unwrap().rows.len(), 1);
     let names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
@@ -249,6 +250,29 @@ fn a_second_opener_is_refused_by_the_holders_pid() {
     assert!(error.to_string().ends_with(&format!("is in use by process {}", std::process::id())));
     drop(opened);
     open(folder.path());
+}
+
+#[test]
+fn the_writer_is_known_while_it_lives_and_asking_never_keeps_it_out() {
+    let folder = folder();
+    assert_eq!(holder(folder.path()), None);
+    let opened = open(folder.path());
+    assert_eq!(holder(folder.path()), Some(std::process::id()));
+    drop(opened);
+    assert_eq!(holder(folder.path()), None);
+    let (stop, stopped) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let path = folder.path();
+        scope.spawn(move || {
+            while !matches!(stopped.try_recv(), Err(mpsc::TryRecvError::Disconnected)) {
+                let _asked = holder(path);
+            }
+        });
+        for _ in 0..20 {
+            drop(open(path));
+        }
+        drop(stop);
+    });
 }
 
 #[test]
@@ -353,12 +377,8 @@ fn a_body_that_is_too_large_is_refused_and_a_long_detail_is_cut() {
     let refused = write(&opened.journal, records(vec![NewRecord { body, ..record(0, NOW.0) }]));
     assert!(matches!(refused, Err(JournalError::TooLarge { .. })));
     write(&opened.journal, intents(vec![intent("s1", NOW.0)])).unwrap();
-    let long = Ended {
-        step: "s1".to_owned(),
-        outcome: Outcome::Failed,
-        detail: "ä".repeat(5_000),
-        ended_at_ms: NOW.0,
-    };
+    let long =
+        Ended { step: "s1".to_owned(), outcome: Outcome::Failed, detail: "ä".repeat(5_000), ended_at_ms: NOW.0 };
     write(&opened.journal, WriteBatch { outcomes: vec![long], ..WriteBatch::default() }).unwrap();
     drop(opened);
     assert_eq!(open(folder.path()).intents_recent[0].detail.as_deref().unwrap().len(), 4_096);

@@ -105,8 +105,7 @@ impl Writer {
 
     fn write(&mut self, batches: &[&WriteBatch]) -> Result<(), JournalError> {
         let failed = JournalError::sqlite("write to", &self.file);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         for batch in batches {
             insert(&transaction, batch, &failed)?;
         }
@@ -150,9 +149,7 @@ fn insert(
     }
 
     let mut statement = transaction
-        .prepare(
-            "UPDATE intent SET outcome = ?2, detail = ?3, ended_at_ms = ?4 WHERE step = ?1 AND outcome IS NULL",
-        )
+        .prepare("UPDATE intent SET outcome = ?2, detail = ?3, ended_at_ms = ?4 WHERE step = ?1 AND outcome IS NULL")
         .map_err(failed)?;
     for ended in &batch.outcomes {
         let changed = statement
@@ -169,15 +166,9 @@ fn insert(
     for record in &batch.records {
         let body = record.body.to_string();
         if body.len() > BODY_BYTES_MAX {
-            return Err(JournalError::TooLarge {
-                kind: record.kind.clone(),
-                bytes: body.len(),
-                limit: BODY_BYTES_MAX,
-            });
+            return Err(JournalError::TooLarge { kind: record.kind.clone(), bytes: body.len(), limit: BODY_BYTES_MAX });
         }
-        statement
-            .execute(params![record.at_ms, record.cluster, record.kind, record.version, body])
-            .map_err(failed)?;
+        statement.execute(params![record.at_ms, record.cluster, record.kind, record.version, body]).map_err(failed)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(crate) static CHECK: Check = Check {
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if !case.store_answers {
         let text = "the journal does not answer, so nothing can be reserved".to_owned();
-        return Err(Hold { check: CHECK.name, text, lifts: Lift::Person });
+        return Err(Hold { check: CHECK.name, text, lifts: Lift::Journal });
     }
     let room = case.ledger.room(case.view.cluster, case.patient, &case.playbook.name, &case.playbook.limits, case.now);
     match room.over {

@@ -164,6 +164,8 @@ pub enum Lift {
     Fresh(ProbeKind),
     /// The end of a run.
     RunEnds,
+    /// The journal's taking what is written again.
+    Journal,
     /// Only a person.
     Person,
     /// Nothing that defib can name: the patient must change by itself.
@@ -179,6 +181,7 @@ impl Lift {
             Lift::Clears(finding) => format!("when {finding} clears"),
             Lift::Fresh(kind) => format!("when {} answers", kind.name()),
             Lift::RunEnds => "when that run ends".to_owned(),
+            Lift::Journal => "when the journal answers".to_owned(),
             Lift::Person => "only by a person".to_owned(),
             Lift::Patient => "when the patient changes".to_owned(),
         }

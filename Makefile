@@ -1,0 +1,55 @@
+# defib's commands. `make help` lists them; everything that a fresh Debian or Ubuntu machine lacks besides Rust and Go is
+# installed by them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+TOOLS := $(CACHE)/defib-tools
+DENY_VERSION := 0.19.0
+PROFILE := release
+BIN := target/$(PROFILE)
+
+.PHONY: help demo test policy build setup lab-up lab-down drill clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:
+	@deploy/setup.sh
+
+build: setup ## build the program and the lab
+	@echo "== building defib and its lab (a few minutes the first time)"
+	cargo build --release --locked -p defib -p defib-lab
+
+demo: build ## raise a real control plane, break it, watch defib recover it
+	@$(BIN)/defib-lab build
+	@rm -rf target/demo
+	@$(BIN)/defib-lab drill back-off --keep target/demo
+
+test: setup ## run every test, those on the lab of real parts too
+	@echo "== building (a few minutes the first time)"
+	cargo build --locked -p defib -p defib-lab
+	target/debug/defib-lab build
+	cargo test --locked --workspace
+
+policy: ## formatting, lints, licences and sources of the dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@test -x "$(TOOLS)/bin/cargo-deny" || { echo "== installing cargo-deny $(DENY_VERSION) once into $(TOOLS)"; \
+	  cargo install --quiet --root "$(TOOLS)" --locked --version $(DENY_VERSION) cargo-deny; }
+	"$(TOOLS)/bin/cargo-deny" --offline check bans licenses sources || "$(TOOLS)/bin/cargo-deny" check bans licenses sources
+
+lab-up: build ## raise the lab and leave it up
+	@$(BIN)/defib-lab build
+	@$(BIN)/defib-lab up
+
+lab-down: ## take the lab down
+	@$(BIN)/defib-lab down
+
+drill: build ## run the drill back-off once
+	@$(BIN)/defib-lab build
+	@$(BIN)/defib-lab drill back-off
+
+clean: ## remove what was built
+	cargo clean

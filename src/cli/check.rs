@@ -1,0 +1,101 @@
+//! `defib check`: one look, without the daemon. It knows neither since when nor how often: what it shows was seen once.
+
+use std::sync::Arc;
+
+use defib_engine::event::{Event, Saved, Step};
+use defib_engine::observation::{ClusterId, Observation, ProbeKind, Target};
+use defib_engine::playbook::Playbook;
+use defib_engine::record::Batch;
+use defib_engine::settings::Settings;
+use defib_engine::status::Status;
+use tokio::task::JoinSet;
+
+use super::{Exit, Output, complain, error_line, out, out_json};
+use crate::api::{self, Report, Verdict};
+use crate::clock::Clock;
+use crate::compose;
+use crate::config::Config;
+use crate::driver::{Driver, Ports};
+use crate::observe::Observer;
+use crate::report::picture;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Typed {
+    /// Only this cluster
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) fn main(typed: &Typed, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
+    if let Some(name) = &typed.cluster {
+        let known: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        config.clusters.retain(|cluster| cluster.name == *name);
+        if config.clusters.is_empty() {
+            error_line(&format!("defib: no cluster {name} in {}; it has {}", config.file.display(), known.join(", ")));
+            return Exit::Misuse;
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error);
+            return Exit::CannotTell;
+        }
+    };
+    let reports = runtime.block_on(look(&config, playbooks));
+    if typed.output == Output::Json {
+        let wrote = out_json(&reports);
+        return worst(&reports).max(wrote);
+    }
+    for report in &reports {
+        out(&picture::screen(report));
+    }
+    worst(&reports)
+}
+
+fn worst(reports: &[Report]) -> Exit {
+    let exit = |report: &Report| match report.verdict {
+        Verdict::Healthy => Exit::Well,
+        Verdict::Outage => Exit::Unhealthy,
+        Verdict::Unknown => Exit::CannotTell,
+    };
+    reports.iter().map(exit).max().unwrap_or(Exit::Well)
+}
+
+/// Asks everything once, all at once, and judges it.
+async fn look(config: &Config, playbooks: Vec<Playbook>) -> Vec<Report> {
+    let clock = Clock::start();
+    let settings = Settings { seen_once: true, ..compose::settings(config, playbooks) };
+    let observer = Arc::new(Observer::new(&config.clusters, &config.canaries, clock));
+    let mut probes = JoinSet::new();
+    for (target, _, kind) in observer.wishes() {
+        let observer = Arc::clone(&observer);
+        probes.spawn(async move { observer.probe(&target, kind).await });
+    }
+    let mut seen: Vec<Observation> = probes.join_all().await;
+    seen.sort_by(|a, b| (&a.target, a.kind).cmp(&(&b.target, b.kind)));
+
+    let mut driver = Driver::new(&settings, &Saved::default(), clock.now(), Watching);
+    let now = clock.now();
+    driver.turn(seen.iter().cloned().map(Event::Observed), now);
+    let report = |cluster: &crate::config::Cluster| {
+        let mine: Vec<_> = seen.iter().filter(|one| one.target.cluster().is_none_or(|id| *id == cluster.name)).collect();
+        let nodes = cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        let status = driver.status(&cluster.name)?;
+        Some(api::report(&cluster.name, nodes, config.mode, status, &mine, now.mono.0))
+    };
+    config.clusters.iter().filter_map(report).collect()
+}
+
+/// The ports of somebody who only looks: there is no journal, and nothing is ever started.
+struct Watching;
+
+impl Ports for Watching {
+    fn write(&mut self, _: Batch) {}
+    fn ask(&mut self, _: Target, _: ProbeKind) {}
+    fn start(&mut self, _: Step) {}
+    fn publish(&mut self, _: &ClusterId, _: &Status) {}
+}

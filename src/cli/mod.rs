@@ -1,0 +1,147 @@
+//! The command line: what was typed → what is meant → an exit code. One command a file.
+
+mod check;
+mod exit;
+mod history;
+mod run;
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use defib_engine::playbook::Playbook;
+
+use crate::config::{self, Config};
+use crate::{playbook, yaml};
+pub use exit::Exit;
+
+/// Names the root cause of a control plane's outage from outside, and gets service back within guards and limits.
+#[derive(Debug, Parser)]
+#[command(
+    name = "defib",
+    version,
+    about,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  \
+        defib check                          one look at every cluster, over every path\n  \
+        defib check --output json | jq .     the same, whole, for programs\n  \
+        defib run                            watch, and act where the configuration allows it\n  \
+        defib status                         what the daemon knows, also after it died\n  \
+        defib history --limit 50             what was found, decided and done\n\n\
+        Exit codes: 0 healthy or done, 1 unhealthy, 2 misuse or wrong configuration,\n            \
+        3 held by another process, 4 cannot tell"
+)]
+struct Typed {
+    /// The configuration.
+    #[arg(short, long, global = true, default_value = "defib.yaml", value_name = "FILE")]
+    config: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look at every cluster once, over every path: nodes × layers, findings, root cause
+    Check(check::Typed),
+    /// Watch, keep the journal, and act where the configuration allows it
+    Run,
+    /// Show what the daemon knows, from its journal
+    Status(status::Typed),
+    /// Show what was found, decided and done, from the journal
+    History(history::Typed),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Runs what the arguments say.
+#[must_use]
+pub fn main() -> Exit {
+    let typed = match Typed::try_parse() {
+        Ok(typed) => typed,
+        Err(error) => {
+            // Help and version are not mistakes; clap writes each where it belongs.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Misuse } else { Exit::Well };
+        }
+    };
+    match typed.command {
+        Command::Completions { shell } => {
+            let mut command = <Typed as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "defib", &mut std::io::stdout());
+            Exit::Well
+        }
+        Command::Check(typed_check) => with(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks)),
+        Command::Run => with(&typed.config, run::main),
+        Command::Status(typed_status) => with(&typed.config, |config, _| status::main(&typed_status, &config)),
+        Command::History(typed_history) => with(&typed.config, |config, _| history::main(&typed_history, &config)),
+    }
+}
+
+/// Reads the configuration and the playbooks; shows everything that is wrong with either.
+fn with(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exit {
+    match config::read_with(file, |folder| playbook::load(playbook::SHIPPED, folder)) {
+        Ok((config, playbooks)) => command(config, playbooks),
+        Err(problems) => misuse(&problems),
+    }
+}
+
+fn misuse(problems: &yaml::Problems) -> Exit {
+    error_line(&problems.to_string());
+    Exit::Misuse
+}
+
+/// A result line. A reader that went away is no reason to complain.
+fn out(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+}
+
+/// A diagnostic line.
+fn error_line(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// An error with all its causes, once.
+fn complain(error: &dyn std::error::Error) {
+    let mut text = format!("defib: {error}");
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let more = source.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = source.source();
+    }
+    error_line(&text);
+}
+
+/// JSON for programs, indented.
+fn out_json(value: &impl serde::Serialize) -> Exit {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => {
+            out(&text);
+            Exit::Well
+        }
+        Err(error) => {
+            complain(&error);
+            Exit::Misuse
+        }
+    }
+}

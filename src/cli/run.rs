@@ -1,0 +1,42 @@
+//! `defib run`: the daemon, with its story on stdout and its log on stderr.
+
+use defib_engine::playbook::Playbook;
+
+use super::{Exit, complain, out};
+use crate::config::Config;
+use crate::daemon::{self, DaemonError};
+use crate::journal::{JournalError, NewRecord};
+use crate::report::{line, wall};
+
+pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DEFIB_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    if let Err(error) = tracing::subscriber::set_global_default(subscriber) {
+        complain(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error);
+            return Exit::CannotTell;
+        }
+    };
+    let several = config.clusters.len() > 1;
+    let print = move |record: &NewRecord| {
+        if let Some(line) = line::of_new(record) {
+            let cluster = if several { format!("{} ", record.cluster) } else { String::new() };
+            out(&format!("{} {cluster}{line}", wall::time(record.at_ms)));
+        }
+    };
+    match runtime.block_on(daemon::run(config, playbooks, print)) {
+        Ok(()) => Exit::Well,
+        Err(error) => {
+            complain(&error);
+            match error {
+                DaemonError::Journal(JournalError::Held { .. }) => Exit::Held,
+                _ => Exit::Misuse,
+            }
+        }
+    }
+}

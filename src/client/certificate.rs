@@ -1,0 +1,99 @@
+//! Until when a certificate is valid, read from its DER form.
+//!
+//! rustls checks what the other side shows and never our own certificate, yet an expired one of ours must be told apart
+//! from a server that is ill. So the one date is read here, by hand: a whole X.509 parser is not worth its weight.
+
+use std::time::SystemTime;
+
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+
+/// The end of a certificate's validity; none where the bytes are no certificate.
+#[must_use]
+pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    // RFC 5280: Certificate { tbs { [0] version, serial, signature algorithm, issuer, validity { from, until }, … } … }
+    let mut tbs = tagged(tagged(certificate, SEQUENCE)?.0, SEQUENCE)?.0;
+    if let Some((_, rest)) = tagged(tbs, VERSION) {
+        tbs = rest;
+    }
+    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
+        tbs = tagged(tbs, tag)?.1;
+    }
+    let validity = tagged(tbs, SEQUENCE)?.0;
+    let (_, _, until) = element(validity)?;
+    let (tag, text, _) = element(until)?;
+    time(tag, std::str::from_utf8(text).ok()?)
+}
+
+/// The first element: its tag, its content, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = match first {
+        0..0x80 => (usize::from(first), rest),
+        0x81..=0x83 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            (digits.iter().fold(0, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+/// The content of the first element, if it has this tag, and what follows it.
+fn tagged(bytes: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
+    let (tag, content, rest) = element(bytes)?;
+    (tag == wanted).then_some((content, rest))
+}
+
+/// `YYMMDDhhmmssZ` (years from 1950) or `YYYYMMDDhhmmssZ`.
+fn time(tag: u8, text: &str) -> Option<SystemTime> {
+    let text = match tag {
+        UTC_TIME if text < "50" => format!("20{text}"),
+        UTC_TIME => format!("19{text}"),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    if text.len() != 15 || !text.is_ascii() {
+        return None;
+    }
+    let (date, clock) = text.split_at(8);
+    let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+    let (hour, minute, rest) = (&clock[..2], &clock[2..4], &clock[4..]);
+    humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{rest}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(year: i32) -> Vec<u8> {
+        let mut params = rcgen::CertificateParams::new(vec!["cp1".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 2, 28);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn both_forms_of_time_are_read() {
+        for year in [2026, 2049, 2050, 2125] {
+            let until = not_after(&made(year)).unwrap();
+            assert_eq!(humantime::format_rfc3339_seconds(until).to_string(), format!("{year}-02-28T00:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_is_survived() {
+        let whole = made(2030);
+        for end in 0..whole.len() {
+            let _ = not_after(&whole[..end]);
+            let mut flipped = whole.clone();
+            flipped[end] ^= 0xff;
+            let _ = not_after(&flipped);
+        }
+        assert_eq!(not_after(b""), None);
+    }
+}

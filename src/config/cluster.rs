@@ -1,0 +1,159 @@
+//! One entry under `clusters:`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::read::path;
+use super::{Cluster, Credential, Node, Ports, Talos};
+use crate::yaml::{self, Map, Place, Walk};
+
+/// An etcd with more voters than this is slower and no safer, and no control plane has more.
+const NODES_MAX: usize = 9;
+/// As many playbooks as a folder may hold.
+const ARM_MAX: usize = 64;
+const PORTS: Ports = Ports { apiserver: 6443, etcd: 2379, talos: 50000 };
+
+/// A cluster, as far as it could be read, and where its parts stand.
+pub(super) struct Read {
+    pub(super) cluster: Cluster,
+    /// None where the name could not be read: then it is empty, and clashes with nothing.
+    pub(super) name_place: Option<Place>,
+    pub(super) vip_place: Option<Place>,
+    /// One a node.
+    pub(super) address_places: Vec<Place>,
+    /// One a playbook in `arm`.
+    pub(super) arm_places: Vec<Place>,
+}
+
+/// Reads one entry. What could not be read is left out of the result, and is a problem in `walk`.
+pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<Read> {
+    let keys = ["name", "vip", "arm", "ports", "nodes", "kubernetes", "etcd", "talos"];
+    let map = walk.map(node, "a cluster", &keys)?;
+    let name_node = walk.required(&map, "name");
+    let name = name_node.and_then(|node| walk.name(node, "cluster name"));
+    let vip_node = map.get("vip");
+    let vip = vip_node.and_then(|node| socket(walk, node, "vip", Some(PORTS.apiserver)));
+    let nodes = walk.required(&map, "nodes").map_or_else(Vec::new, |node| nodes(walk, node, vip));
+    let armed = map.get("arm").map_or_else(Vec::new, |node| arm(walk, node));
+    let (nodes, address_places) = nodes.into_iter().unzip();
+    let (arm, arm_places) = armed.into_iter().unzip();
+    Some(Read {
+        name_place: name_node.filter(|_| name.is_some()).map(|node| node.place),
+        vip_place: vip_node.map(|node| node.place),
+        address_places,
+        arm_places,
+        cluster: Cluster {
+            name: name.unwrap_or_default(),
+            vip,
+            nodes,
+            ports: ports(walk, &map),
+            kubernetes: credential(walk, &map, "kubernetes", folder),
+            etcd: credential(walk, &map, "etcd", folder),
+            talos: talos(walk, &map, folder),
+            arm,
+        },
+    })
+}
+
+/// An address with a port; `port` stands in where none is written.
+pub(super) fn socket(walk: &Walk<'_>, node: &yaml::Node, what: &str, port: Option<u16>) -> Option<SocketAddr> {
+    let text = walk.text(node, what)?;
+    let bare = || port.and_then(|port| Some(SocketAddr::new(text.parse().ok()?, port)));
+    let form = match port {
+        Some(_) => "an address such as 192.0.2.1 or 192.0.2.1:6443",
+        None => "an address with a port such as 192.0.2.1:9",
+    };
+    let address = bare().map_or_else(|| walk.parse(node, what, form), Some)?;
+    if address.port() == 0 {
+        walk.problem(node.place, format!("{what} {address} has port 0"));
+        return None;
+    }
+    single(walk, node.place, what, address.ip()).then_some(address)
+}
+
+/// An address of one machine: neither a group's nor nobody's.
+fn single(walk: &Walk<'_>, place: Place, what: &str, address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    let single = !(address.is_unspecified() || address.is_multicast() || broadcast);
+    if !single {
+        walk.problem(place, format!("{what} {address} is not the address of one machine"));
+    }
+    single
+}
+
+fn nodes(walk: &Walk<'_>, node: &yaml::Node, vip: Option<SocketAddr>) -> Vec<(Node, Place)> {
+    let items = walk.list(node, "nodes").unwrap_or_default();
+    if items.is_empty() {
+        walk.problem(node.place, "nodes is empty; a cluster has at least one".to_owned());
+    }
+    if items.len() > NODES_MAX {
+        let text = format!("{} nodes are more than {NODES_MAX}; only control-plane nodes are watched", items.len());
+        walk.problem(node.place, text);
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    let mut addresses = Vec::new();
+    let mut nodes = Vec::new();
+    for item in items {
+        let Some(map) = walk.map(item, "a node", &["name", "address"]) else { continue };
+        let name = walk.required(&map, "name").and_then(|at| Some((walk.name(at, "node name")?, at.place)));
+        let address = walk.required(&map, "address").and_then(|at| Some((address(walk, at, vip)?, at.place)));
+        names.extend(name.clone());
+        addresses.extend(address);
+        if let (Some((name, _)), Some((address, place))) = (name, address) {
+            nodes.push((Node { name, address }, place));
+        }
+    }
+    walk.unique("node name", names);
+    walk.unique("node address", addresses);
+    nodes
+}
+
+fn address(walk: &Walk<'_>, node: &yaml::Node, vip: Option<SocketAddr>) -> Option<IpAddr> {
+    let address: IpAddr = walk.parse(node, "node address", "an address such as 192.0.2.1, without a port")?;
+    if vip.is_some_and(|vip| vip.ip() == address) {
+        walk.problem(node.place, format!("node address {address} is the vip's own; a node needs its own address"));
+        return None;
+    }
+    single(walk, node.place, "node address", address).then_some(address)
+}
+
+fn arm(walk: &Walk<'_>, node: &yaml::Node) -> Vec<(String, Place)> {
+    let items = walk.list(node, "arm").unwrap_or_default();
+    if items.len() > ARM_MAX {
+        walk.problem(node.place, format!("{} armed playbooks are more than {ARM_MAX}", items.len()));
+        return Vec::new();
+    }
+    let armed: Vec<_> = items.iter().filter_map(|item| Some((walk.name(item, "playbook name")?, item.place))).collect();
+    walk.unique("playbook", armed.iter().map(|(name, place)| (name, *place)));
+    armed
+}
+
+fn ports(walk: &Walk<'_>, map: &Map<'_>) -> Ports {
+    let Some(map) = map.get("ports").and_then(|node| walk.map(node, "ports", &["apiserver", "etcd", "talos"])) else {
+        return PORTS;
+    };
+    let port = |key: &str, usual: u16| {
+        let Some(node) = map.get(key) else { return usual };
+        walk.parse(node, key, "a port from 1 to 65535").map_or(usual, std::num::NonZeroU16::get)
+    };
+    Ports {
+        apiserver: port("apiserver", PORTS.apiserver),
+        etcd: port("etcd", PORTS.etcd),
+        talos: port("talos", PORTS.talos),
+    }
+}
+
+fn credential(walk: &Walk<'_>, map: &Map<'_>, key: &str, folder: &Path) -> Option<Credential> {
+    let map = walk.map(map.get(key)?, "a credential", &["ca", "certificate", "key"])?;
+    let (ca, certificate, key) =
+        (path(walk, &map, "ca", folder), path(walk, &map, "certificate", folder), path(walk, &map, "key", folder));
+    Some(Credential { ca: ca?, certificate: certificate?, key: key? })
+}
+
+fn talos(walk: &Walk<'_>, map: &Map<'_>, folder: &Path) -> Option<Talos> {
+    let map = walk.map(map.get("talos")?, "talos", &["talosconfig", "context"])?;
+    let talosconfig = path(walk, &map, "talosconfig", folder);
+    let context = map.get("context").and_then(|node| walk.text(node, "context")).map(str::to_owned);
+    Some(Talos { talosconfig: talosconfig?, context })
+}

@@ -1,0 +1,256 @@
+//! Configurations that are right, wrong, and anything at all.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::yaml::Problems;
+
+const WHOLE: &str = r#"
+mode: act
+journal: state/journal
+listen: "[::1]:9870"
+playbooks: playbooks
+canaries: ["192.0.2.254:9"]
+clusters:
+  - name: lab
+    vip: 192.0.2.100
+    arm: [restart-kubelet]
+    ports: { etcd: 2479 }
+    nodes:
+      - { name: cp1, address: 192.0.2.1 }
+      - { name: cp2, address: 192.0.2.2 }
+    kubernetes: { ca: pki/a.crt, certificate: pki/b.crt, key: /etc/b.key }
+    talos: { talosconfig: talosconfig, context: lab }
+  - name: home
+    nodes:
+      - name: one
+        address: 2001:db8::1
+"#;
+
+fn read_text(text: impl AsRef<[u8]>) -> Result<Config, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("defib.yaml");
+    std::fs::write(&file, text).unwrap();
+    read(&file)
+}
+
+/// Every problem as `line:column: text`.
+fn problems(text: impl AsRef<[u8]>) -> Vec<String> {
+    let Problems(problems) = read_text(text).expect_err("it is wrong");
+    problems.iter().map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.text)).collect()
+}
+
+/// A cluster with these lines in place of its nodes.
+fn with(lines: &str) -> String {
+    format!("clusters:\n  - name: lab\n    nodes: [{{ name: cp1, address: 192.0.2.1 }}]\n{lines}\n")
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("defib.yaml");
+    std::fs::write(&file, WHOLE).unwrap();
+    let config = read(&file).unwrap();
+    assert_eq!(config.mode, Mode::Act);
+    assert_eq!(config.journal, folder.path().join("state/journal"));
+    assert_eq!(config.playbooks, Some(folder.path().join("playbooks")));
+    assert_eq!(config.listen.to_string(), "[::1]:9870");
+    assert_eq!(config.canaries, ["192.0.2.254:9".parse().unwrap()]);
+    let [lab, home] = config.clusters.as_slice() else { unreachable!() };
+    assert_eq!(lab.vip.unwrap().to_string(), "192.0.2.100:6443");
+    assert_eq!((lab.ports.apiserver, lab.ports.etcd, lab.ports.talos), (6443, 2479, 50000));
+    assert_eq!(lab.arm, ["restart-kubelet"]);
+    assert_eq!((lab.nodes[1].name.as_str(), lab.nodes[1].address.to_string().as_str()), ("cp2", "192.0.2.2"));
+    let kubernetes = lab.kubernetes.as_ref().unwrap();
+    assert_eq!(kubernetes.ca, folder.path().join("pki/a.crt"));
+    assert_eq!(kubernetes.key, Path::new("/etc/b.key"));
+    assert!(lab.etcd.is_none());
+    assert_eq!(lab.talos.as_ref().unwrap().context.as_deref(), Some("lab"));
+    assert_eq!((home.vip, home.arm.len()), (None, 0));
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = read_text("clusters: [{ name: a, nodes: [{ name: n, address: 192.0.2.1 }], arm: }]").unwrap();
+    assert_eq!(config.mode, Mode::Observe);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9870");
+    assert_eq!(config.journal, config.file.with_file_name("journal"));
+    assert_eq!((config.playbooks, config.canaries.len()), (None, 0));
+}
+
+#[test]
+fn a_problem_is_shown_at_its_place() {
+    let text = "clusters:\n  - name: lab\n    vip: 192.0.2.100:6443\n    nodes:\n      - { name: cp1, address: 192.0.2.100 }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("defib.yaml");
+    std::fs::write(&file, text).unwrap();
+    let shown = read(&file).unwrap_err().to_string();
+    let expected = "defib.yaml:5:31: node address 192.0.2.100 is the vip's own; a node needs its own address
+  5 |       - { name: cp1, address: 192.0.2.100 }
+    |                               ^";
+    assert_eq!(shown.strip_prefix(&format!("{}/", folder.path().display())), Some(expected));
+}
+
+#[test]
+fn every_mistake_is_found_at_once() {
+    let found = problems(
+        "\
+mode: acting
+listen: 0.0.0.0:9870
+jurnal: x
+canaries: [192.0.2.1:9, nonsense]
+clusters:
+  - name: Lab
+    vip: 192.0.2.100:0
+    nodes:
+      - { name: cp1, adress: 192.0.2.1 }
+      - { name: cp1, address: 192.0.2.1 }
+      - { name: cp2, address: 192.0.2.1 }
+      - { name: cp2, address: 224.0.0.1, name: cp3 }
+    ports: { etcd: 70000, talos: 0 }
+    kubernetes: { ca: [a], key: b }
+    etcd: pki
+    talos: { context: lab }
+  - name: home
+  - 7
+",
+    );
+    assert_eq!(
+        found,
+        [
+            "1:7: mode \"acting\" is not one of observe, act",
+            "2:9: listen 0.0.0.0:9870 is reachable from outside; only a loopback address is served",
+            "3:1: the file has no key \"jurnal\"; did you mean \"journal\"",
+            "4:12: canary 192.0.2.1:9 is part of a cluster; it must lie outside to tell whether we are connected",
+            "4:25: canary \"nonsense\" is not an address with a port such as 192.0.2.1:9",
+            "6:11: cluster name \"Lab\" is not 1 to 63 of a-z, 0-9, '.' and '-'",
+            "7:10: vip 192.0.2.100:0 has port 0",
+            "9:9: a node lacks the key \"address\"",
+            "9:22: a node has no key \"adress\"; did you mean \"address\"",
+            "10:17: node name cp1 stands on line 9 already",
+            "11:31: node address 192.0.2.1 stands on line 10 already",
+            "12:17: node name cp2 stands on line 11 already",
+            "12:31: node address 224.0.0.1 is not the address of one machine",
+            "12:42: key \"name\" stands on line 12 already",
+            "13:20: etcd \"70000\" is not a port from 1 to 65535",
+            "13:34: talos \"0\" is not a port from 1 to 65535",
+            "14:17: a credential lacks the key \"certificate\"",
+            "14:23: ca is text",
+            "15:11: a credential is a map of ca, certificate, key",
+            "16:12: talos lacks the key \"talosconfig\"",
+            "17:5: a cluster lacks the key \"nodes\"",
+            "18:5: a cluster is a map of name, vip, arm, ports, nodes, kubernetes, etcd, talos",
+        ]
+    );
+}
+
+#[test]
+fn single_mistakes() {
+    let many_nodes = (1..=10).map(|n| format!("{{ name: n{n}, address: 192.0.2.{n} }}")).collect::<Vec<_>>().join(", ");
+    let many = |count: usize| {
+        let cluster = |n: usize| {
+            format!("  - {{ name: c{n}, nodes: [{{ name: a, address: 127.1.{}.{} }}] }}\n", n / 250, n % 250 + 1)
+        };
+        format!("clusters:\n{}", (0..count).map(cluster).collect::<String>())
+    };
+    for (text, expected) in [
+        (String::new(), "0:0: is empty"),
+        ("# nothing\n".to_owned(), "0:0: is empty"),
+        ("---\n".to_owned(), "is a map of mode"),
+        ("mode: observe".to_owned(), "1:1: the file lacks the key \"clusters\""),
+        ("clusters:".to_owned(), "1:1: the file lacks the key \"clusters\""),
+        ("clusters: []".to_owned(), "1:11: clusters is empty; at least one is watched"),
+        ("clusters: {}".to_owned(), "1:11: clusters is a list"),
+        ("clusters: [a, b".to_owned(), "this is no YAML"),
+        ("clusters: &a []".to_owned(), "tags and anchors"),
+        ("clusters: !x []".to_owned(), "tags and anchors"),
+        ("mode: &m act\nlisten: *m".to_owned(), "aliases are not read here"),
+        ("? [a]\n: b".to_owned(), "1:3: a key is text"),
+        ("a: b\n---\nc: d".to_owned(), "2:1: a second document begins here"),
+        ("x: ".to_owned() + &"[".repeat(100), "this is no YAML"),
+        (many(501), "501 clusters are more than 500"),
+        (format!("clusters: [{{ name: a, nodes: [{many_nodes}] }}]"), "10 nodes are more than 9"),
+        ("clusters: [{ name: a, nodes: [] }]".to_owned(), "nodes is empty"),
+        (
+            with("  - { name: lab, nodes: [{ name: a, address: 192.0.2.9 }] }"),
+            "4:13: cluster lab stands on line 2 already",
+        ),
+        (
+            with("  - { name: b, nodes: [{ name: a, address: 192.0.2.1 }] }"),
+            "192.0.2.1 belongs to another cluster, on line 3",
+        ),
+        (with("    arm: [a, a]"), "4:14: playbook a stands on line 4 already"),
+        (with("    arm: a"), "4:10: arm is a list"),
+        (with("    vip: cluster.local"), "4:10: vip \"cluster.local\" is not an address such as"),
+        (with("    vip: 0.0.0.0"), "vip 0.0.0.0 is not the address"),
+        (with("listen: 9870"), "4:9: listen \"9870\" is not an address with a port"),
+        (with("listen: []"), "4:9: listen is text"),
+    ] {
+        let found = problems(&text).join("\n");
+        assert!(found.contains(expected), "{text:.80}\n{found}");
+    }
+    assert_eq!(read_text(many(500)).unwrap().clusters.len(), 500);
+}
+
+#[test]
+fn a_file_that_is_no_text_or_too_large_or_absent_is_said_so() {
+    assert_eq!(problems(b"mode: act\nlisten: \xff"), ["2:9: this is not UTF-8 text"]);
+    assert_eq!(problems(vec![b' '; 1024 * 1024 + 1]), ["0:0: is larger than 1024 KiB"]);
+    let shown = read(Path::new("/nowhere/defib.yaml")).unwrap_err().to_string();
+    assert!(shown.starts_with("/nowhere/defib.yaml: cannot be read: "), "{shown}");
+}
+
+#[test]
+fn very_many_problems_are_counted() {
+    let text: String = (0..20_000).map(|number| format!("key{number}: 1\n")).collect();
+    let found = problems(text);
+    assert_eq!(found.len(), 51);
+    assert_eq!(found[50], "0:0: 19951 further problems are not shown");
+}
+
+#[test]
+fn an_armed_playbook_must_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("defib.yaml");
+    std::fs::write(&file, with("    arm: [restart-kubelett]\nplaybooks: mine")).unwrap();
+    let load = |given: Option<&Path>| {
+        assert_eq!(given, Some(folder.path().join("mine").as_path()));
+        crate::playbook::load(crate::playbook::SHIPPED, None)
+    };
+    let shown = read_with(&file, load).unwrap_err();
+    assert_eq!(shown.0.len(), 1);
+    assert!(shown.0[0].text.ends_with("; did you mean \"restart-kubelet\""), "{shown}");
+    // A folder that cannot be read is told beside the file's own mistakes.
+    std::fs::write(&file, with("    vip: x\nplaybooks: mine")).unwrap();
+    let shown = read_with(&file, |given| crate::playbook::load(&[], given)).unwrap_err();
+    assert_eq!(shown.0.len(), 2, "{shown}");
+    std::fs::write(&file, with("    arm: [restart-kubelet]")).unwrap();
+    let (config, playbooks) = read_with(&file, |given| crate::playbook::load(crate::playbook::SHIPPED, given)).unwrap();
+    assert_eq!((config.clusters[0].arm[0].as_str(), playbooks.len()), ("restart-kubelet", 1));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        drop(read_text(bytes).map_err(|problems| problems.to_string()));
+    }
+
+    #[test]
+    fn any_yaml_like_text_is_read_or_refused(text in "([a-c:{},\\[\\]\"'#&*!|>?~ \t\n\r-]|é|\u{2028}|\u{feff}){0,120}") {
+        drop(read_text(text).map_err(|problems| problems.to_string()));
+    }
+
+    #[test]
+    fn a_mutated_file_is_read_or_refused(
+        at in 0..WHOLE.len(),
+        cut in 0_usize..40,
+        put in prop::collection::vec(any::<u8>(), 0..8),
+    ) {
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        let end = (at + cut).min(bytes.len());
+        bytes.splice(at..end, put);
+        drop(read_text(bytes).map_err(|problems| problems.to_string()));
+    }
+}

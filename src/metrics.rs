@@ -1,0 +1,126 @@
+//! What the program shows to Prometheus: probes, findings, holds and runs, under names that begin with `defib_`.
+//!
+//! Labels are bounded by the configuration and by the tables of the engine: cluster, node, probe kind, outcome, finding,
+//! check, playbook. Left out: serving them (`web`).
+
+use std::collections::BTreeSet;
+
+use defib_engine::observation::{ClusterId, Observation, Seen};
+use defib_engine::record::{Batch, Record};
+use defib_engine::status::Status;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+const DURATION: &str = "defib_probe_duration_seconds";
+const OUTCOME: &str = "defib_probe_outcome_total";
+const FINDING: &str = "defib_finding";
+const HOLD: &str = "defib_hold";
+const RUNS: &str = "defib_runs_total";
+const JOURNAL: &str = "defib_journal_up";
+const HEARTBEAT: &str = "defib_heartbeat_timestamp_seconds";
+const BUILD: &str = "defib_build_info";
+
+/// Seconds: from a held loopback connection to the longest deadline.
+const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0];
+
+/// Installs the recorder for this process.
+///
+/// # Errors
+/// When one is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), &BUCKETS)?
+        .install_recorder()?;
+    describe_histogram!(DURATION, "how long a probe took, the dial included");
+    describe_counter!(OUTCOME, "probes by outcome: healthy, unknown, or the failure's name");
+    describe_gauge!(FINDING, "1 while the finding is open");
+    describe_gauge!(HOLD, "1 while the check holds the playbook on the node");
+    describe_counter!(RUNS, "runs by how they ended");
+    describe_gauge!(JOURNAL, "1 while the journal takes what it is given");
+    describe_gauge!(HEARTBEAT, "when the loop last went round, for a dead-man alert");
+    describe_gauge!(BUILD, "1, with the version");
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+/// Counts one probe.
+pub fn observed(observation: &Observation) {
+    let kind = observation.kind.name();
+    let cluster = observation.target.cluster().cloned().unwrap_or_default();
+    let target = observation.target.to_string();
+    let outcome = match &observation.seen {
+        Seen::Healthy(_) => "healthy",
+        Seen::Unknown(_) => "unknown",
+        Seen::Unhealthy(failure) => failure.name(),
+    };
+    let took = observation.at.since(observation.sent).as_secs_f64();
+    histogram!(DURATION, "cluster" => cluster.clone(), "target" => target.clone(), "kind" => kind).record(took);
+    counter!(OUTCOME, "cluster" => cluster, "target" => target, "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// Counts what a batch says ended.
+pub fn written(batch: &Batch) {
+    for record in &batch.records {
+        if let Record::Run { state, .. } = record {
+            counter!(RUNS, "cluster" => batch.cluster.clone(), "state" => state.to_string()).increment(1);
+        }
+    }
+}
+
+/// The loop went round at this Unix time in milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "a Unix time in milliseconds fits a double exactly for ages")]
+pub fn heartbeat(unix_ms: i64) {
+    gauge!(HEARTBEAT).set(unix_ms as f64 / 1000.0);
+}
+
+type Labels = (String, String, String, String);
+
+/// Remembers which gauges are up, so that they go down again.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    findings: BTreeSet<Labels>,
+    holds: BTreeSet<Labels>,
+}
+
+impl Gauges {
+    /// Shows one cluster as it is.
+    pub fn show(&mut self, cluster: &ClusterId, status: &Status) {
+        gauge!(JOURNAL, "cluster" => cluster.clone()).set(if status.store_answers { 1.0 } else { 0.0 });
+        let findings = status.findings.iter().map(|finding| {
+            (cluster.clone(), finding.key.rule.to_owned(), finding.key.subject.to_string(), String::new())
+        });
+        let set = |(cluster, finding, scope, _): &Labels, value: f64| {
+            gauge!(FINDING, "cluster" => cluster.clone(), "finding" => finding.clone(), "scope" => scope.clone()).set(value);
+        };
+        replace(&mut self.findings, cluster, findings.collect(), set);
+        let holds = status.decisions.iter().flat_map(|decision| {
+            let holds = decision.judgement.holds.iter();
+            holds.map(|hold| {
+                (cluster.clone(), decision.playbook.clone(), decision.node.clone(), hold.check.to_owned())
+            })
+        });
+        let set = |(cluster, playbook, node, check): &Labels, value: f64| {
+            let labels = [
+                ("cluster", cluster.clone()),
+                ("playbook", playbook.clone()),
+                ("node", node.clone()),
+                ("check", check.clone()),
+            ];
+            gauge!(HOLD, &labels).set(value);
+        };
+        replace(&mut self.holds, cluster, holds.collect(), set);
+    }
+}
+
+/// Sets what is up to 1 and what was up, in this cluster, and is no longer, to 0.
+fn replace(shown: &mut BTreeSet<Labels>, cluster: &str, current: BTreeSet<Labels>, set: impl Fn(&Labels, f64)) {
+    let gone: Vec<_> = shown.iter().filter(|labels| labels.0 == cluster && !current.contains(*labels)).cloned().collect();
+    for labels in gone {
+        set(&labels, 0.0);
+        shown.remove(&labels);
+    }
+    for labels in current {
+        set(&labels, 1.0);
+        shown.insert(labels);
+    }
+}

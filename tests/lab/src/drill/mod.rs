@@ -1,0 +1,139 @@
+//! Drills: a control plane is broken as it once broke in earnest, and whoever watches is judged by what comes back.
+//!
+//! A drill runs on the lab that is up, or on one that it raises and takes down. It tells its story while it happens, ends
+//! with a table of times, and gives a [`Verdict`]. The lab judges, not defib: what was done is read from the machineds'
+//! call logs, service is what the lab's own probes see. Whatever happens, the faults are healed at the end. Left out: any
+//! knowledge of how defib decides.
+
+mod api_servers;
+mod back_off;
+mod clock;
+mod defib;
+mod journal;
+mod judge;
+mod keep;
+mod kubelet_log;
+mod probe;
+mod report;
+mod stage;
+mod story;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use clock::Late;
+pub use defib::DefibError;
+pub use journal::JournalError;
+pub use judge::{Action, Held, Verdict};
+pub use keep::KeepError;
+pub use probe::ProbeError;
+
+use crate::https::HttpsError;
+use crate::system::cgroup::CgroupError;
+use crate::{Lab, LabError};
+use stage::Stage;
+use story::{Audience, Story, Voice};
+
+/// The names of all drills.
+pub const DRILLS: [&str; 1] = [back_off::NAME];
+
+/// What to drill, and how to tell it.
+#[derive(Clone, Debug)]
+pub struct DrillOptions {
+    /// One of [`DRILLS`].
+    pub name: String,
+    /// Without it, the cluster is alone: how long does it need by itself?
+    pub with_defib: bool,
+    /// The program; none: `DEFIB_BIN`, else `defib` beside this executable.
+    pub defib: Option<PathBuf>,
+    /// A folder that gets the story, the verdict, the journal and the logs; made when missing.
+    pub keep: Option<PathBuf>,
+    /// Leave stdout alone: the story goes to stderr.
+    pub quiet_stdout: bool,
+}
+
+/// Why a drill has no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum DrillError {
+    /// There is no such drill.
+    #[error("there is no drill {0:?}; there is: {list}", list = DRILLS.join(", "))]
+    Unknown(String),
+    /// The lab failed.
+    #[error("the lab failed")]
+    Lab(#[from] LabError),
+    /// Something did not come in time.
+    #[error(transparent)]
+    Late(#[from] Late),
+    /// defib does not run.
+    #[error(transparent)]
+    Defib(#[from] DefibError),
+    /// defib's journal tells nothing.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The lab's own probes do not run.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The lab's own probes have no client.
+    #[error("the lab's own probes have no client")]
+    Client(#[from] HttpsError),
+    /// A kubelet's log could not be followed.
+    #[error("cannot read a kubelet's log")]
+    KubeletLog(#[source] std::io::Error),
+    /// A node's processes could not be found.
+    #[error("cannot find the API servers' processes")]
+    Processes(#[from] CgroupError),
+    /// The drill's folder of a journal could not be emptied.
+    #[error("cannot empty the journal folder {}", path.display())]
+    Journals {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The story and the logs could not be kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+}
+
+/// Runs a drill from beginning to end and heals, or takes down, the lab after it. The story is told on stdout (or stderr,
+/// see [`DrillOptions::quiet_stdout`]); the verdict is the caller's to print.
+pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
+    if !DRILLS.contains(&options.name.as_str()) {
+        return Err(DrillError::Unknown(options.name.clone()));
+    }
+    let program = options.with_defib.then(|| defib::find(options.defib.clone())).transpose()?;
+    let story = Arc::new(Story::new(if options.quiet_stdout { Audience::Stderr } else { Audience::Stdout }));
+    let (lab, raised) = stage::lab(&story)?;
+    let verdict = perform(&lab, program, options, &story);
+    let after = if raised {
+        story.say(Voice::Lab, "takes the lab down");
+        lab.down()
+    } else {
+        story.say(Voice::Lab, "heals the lab and restarts its kubelets, so that no back-off is left");
+        lab.heal()
+    };
+    let verdict = verdict?;
+    after?;
+    Ok(verdict)
+}
+
+fn perform(
+    lab: &Lab,
+    program: Option<PathBuf>,
+    options: &DrillOptions,
+    story: &Arc<Story>,
+) -> Result<Verdict, DrillError> {
+    let mut stage = Stage::set(lab, program, Arc::clone(story))?;
+    let evidence = back_off::perform(&mut stage);
+    let layout = stage.layout.clone();
+    drop(stage);
+    let verdict = evidence.map(|evidence| judge::judge(&evidence));
+    if let Ok(verdict) = &verdict {
+        story.close(&report::table(verdict, options.with_defib));
+    }
+    // Kept also when there is no verdict: that is when it is needed most.
+    if let Some(folder) = &options.keep {
+        keep::keep(folder, &layout, &story.text(), verdict.as_ref().ok())?;
+    }
+    verdict
+}

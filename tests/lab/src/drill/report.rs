@@ -1,0 +1,86 @@
+//! The end of the story: a verdict as a table that a person reads.
+//!
+//! Pure. Left out: the JSON, which is the verdict itself.
+
+use std::fmt::Write;
+
+use super::judge::Verdict;
+
+/// How long the API servers take to return by themselves from the drill's back-off, as measured on this lab's parts.
+const ALONE_S: &str = "168.6 s";
+
+/// The table, then the verdict in a sentence.
+pub(super) fn table(verdict: &Verdict, with_defib: bool) -> String {
+    let seconds = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), |ms| tenths(ms.cast_signed()));
+    let mut rows = Vec::new();
+    if with_defib {
+        rows.push(("first finding, after the first fault", seconds(verdict.detected_ms)));
+        rows.push(("first action, after the contention ended", verdict.acted_ms.map_or("never".to_owned(), tenths)));
+    }
+    rows.push(("an API server ready, after the contention ended", seconds(verdict.api_ready_ms)));
+    rows.push(("the VIP serves again, after the contention ended", seconds(verdict.restored_ms)));
+    if with_defib {
+        rows.push(("  (an API server ready, the cluster alone)", format!("{ALONE_S} when measured")));
+        rows.push(("root cause", verdict.root.clone().unwrap_or_else(|| "not named".to_owned())));
+    }
+    for action in &verdict.actions {
+        rows.push(("done", format!("{} on {}: {}", action.action, action.node, action.outcome)));
+    }
+    for held in &verdict.holds {
+        let on = held.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        rows.push(("held", format!("{}{on}: {}", held.check, held.text)));
+    }
+    for violation in &verdict.violations {
+        rows.push(("violation", violation.clone()));
+    }
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let mut text = String::from("\n");
+    for (name, value) in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<width$}  {value}");
+    }
+    let _ = write!(text, "\n{}: {}", verdict.drill, sentence(verdict, with_defib));
+    text
+}
+
+fn sentence(verdict: &Verdict, with_defib: bool) -> &'static str {
+    match (verdict.ok, with_defib) {
+        (true, true) => "service was restored by defib",
+        (true, false) => "the cluster restored its service by itself",
+        (false, _) if verdict.restored_ms.is_none() => "service was NOT restored in time",
+        (false, _) => "service is back, but NOT as it should be",
+    }
+}
+
+fn tenths(ms: i64) -> String {
+    let sign = if ms < 0 { "-" } else { "" };
+    let ms = ms.unsigned_abs();
+    format!("{sign}{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::judge::Action;
+
+    #[test]
+    fn a_table_names_times_actions_and_the_verdict() {
+        let verdict = Verdict {
+            drill: "back-off".into(),
+            ok: true,
+            root: Some("apiserver-crash-looping".into()),
+            detected_ms: Some(1_260),
+            acted_ms: Some(-40),
+            api_ready_ms: Some(6_000),
+            restored_ms: None,
+            actions: vec![Action { action: "a".into(), node: "cp1".into(), outcome: "done".into() }],
+            holds: Vec::new(),
+            violations: Vec::new(),
+        };
+        let text = table(&verdict, true);
+        for part in ["1.2 s", "-0.0 s", "6.0 s", "never", "a on cp1: done", "restored by defib"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!table(&verdict, false).contains("first finding"));
+    }
+}

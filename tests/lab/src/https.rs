@@ -1,0 +1,167 @@
+//! One bounded HTTPS exchange with an API server, over a connection of its own.
+//!
+//! Always a fresh connection: the lab asks whether somebody who comes anew is served, and a held connection would hide a
+//! VIP that moved. Everything happens within one deadline and an answer's body is bounded. Left out: redirects,
+//! streaming, connection reuse.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// The most bytes of an answer's body that are read; a Lease or a verbose `/readyz` is below 10 KiB.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Why there was no answer, or no client.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpsError {
+    /// A certificate or key file could not be used.
+    #[error("cannot read {}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The certificate, key and authority do not make a client.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+    /// Nobody took the connection.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Who was dialled.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The connection was taken, but TLS failed.
+    #[error("tls handshake with {address} failed")]
+    Handshake {
+        /// Who was dialled.
+        address: SocketAddr,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The exchange broke off.
+    #[error("http exchange with {address} failed")]
+    Exchange {
+        /// Who was asked.
+        address: SocketAddr,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nothing came within the deadline.
+    #[error("no answer from {address} within {} ms", deadline.as_millis())]
+    Silent {
+        /// Who was asked.
+        address: SocketAddr,
+        /// The whole exchange's deadline.
+        deadline: Duration,
+    },
+}
+
+/// A status and a body.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, at most 256 KiB.
+    pub body: Bytes,
+}
+
+/// A client with a certificate of its own, which trusts one authority.
+#[derive(Clone)]
+pub struct HttpsClient {
+    connector: TlsConnector,
+}
+
+impl HttpsClient {
+    /// Reads three PEM files: the authority to trust, our certificate, its key.
+    pub fn new(authority: &Path, certificate: &Path, key: &Path) -> Result<Self, HttpsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(authority)? {
+            roots.add(authority).map_err(HttpsError::Tls)?;
+        }
+        let key =
+            PrivateKeyDer::from_pem_file(key).map_err(|source| HttpsError::Pem { path: key.to_owned(), source })?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(HttpsError::Tls)?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(certificates(certificate)?, key)
+            .map_err(HttpsError::Tls)?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Sends one request, `body` being JSON or empty, and reads the whole answer; all of it within `deadline`.
+    pub async fn ask(
+        &self,
+        address: SocketAddr,
+        (method, path, body): (Method, &str, Vec<u8>),
+        deadline: Duration,
+    ) -> Result<Answer, HttpsError> {
+        tokio::time::timeout(deadline, self.exchange(address, method, path, body))
+            .await
+            .unwrap_or(Err(HttpsError::Silent { address, deadline }))
+    }
+
+    async fn exchange(
+        &self,
+        address: SocketAddr,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, HttpsError> {
+        let tcp = TcpStream::connect(address).await.map_err(|source| HttpsError::Connect { address, source })?;
+        let name = ServerName::IpAddress(address.ip().into());
+        let tls =
+            self.connector.connect(name, tcp).await.map_err(|source| HttpsError::Handshake { address, source })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(|e| broke(address, e))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", address.to_string())
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|e| broke(address, e))?;
+        let answer = async {
+            let answer = sender.send_request(request).await.map_err(|e| broke(address, e))?;
+            let status = answer.status().as_u16();
+            let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
+            let body = body.collect().await.map_err(|source| HttpsError::Exchange { address, source })?.to_bytes();
+            Ok(Answer { status, body })
+        };
+        // The connection is driven beside the exchange and dropped with it: nothing outlives the deadline.
+        tokio::pin!(answer, connection);
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            end = &mut connection => match end {
+                Ok(()) => answer.await,
+                Err(e) => Err(broke(address, e)),
+            },
+        }
+    }
+}
+
+fn broke(address: SocketAddr, e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HttpsError {
+    HttpsError::Exchange { address, source: e.into() }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpsError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|source| HttpsError::Pem { path: path.to_owned(), source })
+}

@@ -1,0 +1,5 @@
+//! stub
+mod https;
+pub mod layout;
+pub mod vip;
+pub mod drill;

@@ -1,0 +1,30 @@
+//! The etcd member of a node: TLS for clients and peers, metrics over plain HTTP beside it.
+
+use crate::layout::{ETCD_PORT, Layout, Node};
+
+/// Its command line, the program first.
+pub(crate) fn command(layout: &Layout, node: Node) -> Vec<String> {
+    let address = node.address();
+    let members: Vec<String> = Node::ALL.iter().map(|node| format!("{node}=https://{}:2380", node.address())).collect();
+    let authority = layout.certificate("etcd-ca");
+    let certificate = layout.certificate(&format!("etcd-{node}"));
+    let key = layout.key(&format!("etcd-{node}"));
+    let mut line = vec![layout.program("etcd").display().to_string()];
+    let mut option = |name: &str, value: String| line.push(format!("--{name}={value}"));
+    option("name", node.to_string());
+    option("data-dir", layout.node(node).join("etcd").display().to_string());
+    option("initial-cluster", members.join(","));
+    option("listen-client-urls", format!("https://{address}:{ETCD_PORT},https://127.0.0.1:{ETCD_PORT}"));
+    option("advertise-client-urls", format!("https://{address}:{ETCD_PORT}"));
+    option("listen-peer-urls", format!("https://{address}:2380"));
+    option("initial-advertise-peer-urls", format!("https://{address}:2380"));
+    option("listen-metrics-urls", format!("http://{address}:2381"));
+    option("client-cert-auth", "true".to_owned());
+    option("peer-client-cert-auth", "true".to_owned());
+    for prefix in ["", "peer-"] {
+        option(&format!("{prefix}trusted-ca-file"), authority.display().to_string());
+        option(&format!("{prefix}cert-file"), certificate.display().to_string());
+        option(&format!("{prefix}key-file"), key.display().to_string());
+    }
+    line
+}

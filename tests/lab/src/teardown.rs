@@ -1,0 +1,112 @@
+//! Everything of a lab taken away: its processes, mounts, namespaces, cgroups and files, whoever left them there.
+//!
+//! It goes by what the kernel and the file system show, not by anything remembered, so it ends a lab that came up, one
+//! that was killed half-way, and none at all alike. Left alone: the cache of programs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::layout::{CGROUP, Layout, Node};
+use crate::system::cgroup::{CgroupError, Cgroups};
+use crate::system::mount::{MountError, unmount_below};
+
+/// Where the kubelet puts links to the logs of containers, whatever its configuration says.
+const KUBELET_LINKS: &str = "/var/log/containers";
+
+/// Why something remains.
+#[derive(Debug, thiserror::Error)]
+pub enum TeardownError {
+    /// Processes or cgroups.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// Mounts.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// Files.
+    #[error("cannot remove {}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// Takes a lab away.
+pub(crate) fn everything(layout: &Layout, cgroups: &Cgroups) -> Result<(), TeardownError> {
+    cgroups.kill_all(CGROUP)?;
+    cgroups.remove(CGROUP)?;
+    Tunables::restore(layout);
+    // Read before their folders go: a shim's socket lies outside, named by a hash.
+    let sockets: Vec<PathBuf> = Node::ALL.iter().flat_map(|node| shim_sockets(&layout.node(*node))).collect();
+    // Namespaces end here too: each is held by a mount alone.
+    unmount_below(layout.run())?;
+    for socket in sockets {
+        remove(std::fs::remove_file(&socket), &socket)?;
+    }
+    for link in entries(Path::new(KUBELET_LINKS)) {
+        if std::fs::read_link(&link).is_ok_and(|target| target.starts_with(layout.run())) {
+            remove(std::fs::remove_file(&link), &link)?;
+        }
+    }
+    remove(std::fs::remove_dir_all(layout.run()), layout.run())
+}
+
+fn remove(removed: std::io::Result<()>, path: &Path) -> Result<(), TeardownError> {
+    match removed {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(TeardownError::File { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Each running task's bundle names the socket of its shim.
+fn shim_sockets(node: &Path) -> Vec<PathBuf> {
+    let bundles = entries(&node.join("containerd-state/io.containerd.runtime.v2.task/k8s.io"));
+    let address = |bundle: PathBuf| std::fs::read_to_string(bundle.join("address")).ok();
+    let socket = |text: String| text.trim().strip_prefix("unix://").map(PathBuf::from);
+    bundles.into_iter().filter_map(address).filter_map(socket).collect()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Settings of the whole machine's kernel that a kubelet changes when it starts; put back when the lab goes.
+pub(crate) struct Tunables;
+
+impl Tunables {
+    const NAMES: [&str; 6] = [
+        "vm/overcommit_memory",
+        "vm/panic_on_oom",
+        "kernel/panic",
+        "kernel/panic_on_oops",
+        "kernel/keys/root_maxkeys",
+        "kernel/keys/root_maxbytes",
+    ];
+
+    /// Notes them down before the first kubelet starts.
+    pub(crate) fn save(layout: &Layout) -> std::io::Result<()> {
+        let value = |name: &&str| std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok();
+        let found = Self::NAMES.iter().filter_map(|name| value(name).map(|text| (*name, text.trim().to_owned())));
+        let found: BTreeMap<&str, String> = found.collect();
+        std::fs::write(Self::file(layout), serde_json::to_vec(&found)?)
+    }
+
+    /// Puts back what was noted, where it differs. A machine that does not let them be written did not let the kubelet.
+    fn restore(layout: &Layout) {
+        let Ok(text) = std::fs::read(Self::file(layout)) else { return };
+        let saved: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
+        for (name, value) in saved.iter().filter(|(name, _)| Self::NAMES.contains(&name.as_str())) {
+            let path = Path::new("/proc/sys").join(name);
+            if std::fs::read_to_string(&path).is_ok_and(|found| found.trim() != value) {
+                let _ = std::fs::write(&path, value);
+            }
+        }
+    }
+
+    fn file(layout: &Layout) -> PathBuf {
+        layout.run().join("tunables.json")
+    }
+}

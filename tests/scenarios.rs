@@ -1,0 +1,107 @@
+//! Plain text in, decisions out: every file of `tests/scenarios` gives the engine a world and shows what it made of it.
+//!
+//! The files are compared byte for byte; `UPDATE_SCENARIOS=1` writes what came out instead. `tests/scenarios/README.md`
+//! tells the words. Left out: whether what came out is right, which is for whoever reads the file.
+
+#[path = "scenarios/script.rs"]
+mod script;
+#[path = "scenarios/stage.rs"]
+mod stage;
+#[path = "scenarios/tell.rs"]
+mod tell;
+#[path = "scenarios/world.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+
+/// So many lines around a difference are shown.
+const CONTEXT: usize = 3;
+
+#[test]
+fn every_scenario_comes_out_as_written() {
+    let update = std::env::var_os("UPDATE_SCENARIOS").is_some_and(|value| value == "1");
+    assert!(!(update && std::env::var_os("CI").is_some()), "scenarios are not rewritten in CI");
+    let files = files();
+    assert!(!files.is_empty(), "there is no scenario");
+    let mut wrong = Vec::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        match play(&text) {
+            Err(why) => wrong.push(format!("{}: {why}", file.display())),
+            Ok(out) if out == text => {}
+            Ok(out) if update => {
+                std::fs::write(file, out).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            }
+            Ok(out) => wrong.push(format!("{}: differs\n{}", file.display(), difference(&text, &out))),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} scenarios\n\n{}", wrong.len(), files.len(), wrong.join("\n"));
+}
+
+/// The same input gives the same output, whatever came before it in the process.
+#[test]
+fn a_scenario_plays_the_same_twice() {
+    for file in files() {
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert_eq!(play(&text), play(&text), "{}", file.display());
+    }
+}
+
+#[test]
+fn unknown_words_are_an_error_with_their_line() {
+    let text = "# A mistake.\n\n> cluster prod: cp1\n> cp1 etcd: asleep\n";
+    assert_eq!(play(text), Err("line 4: nothing answers with the words `asleep`".to_owned()));
+}
+
+#[test]
+fn a_scenario_says_what_it_is_for() {
+    assert!(play("> cluster prod: cp1\n").is_err_and(|why| why.contains("sentence of purpose")));
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    files.sort();
+    files
+}
+
+/// The file as it would be with what comes out.
+fn play(text: &str) -> Result<String, String> {
+    let script = script::Script::read(text)?;
+    let mut stage: Option<stage::Stage> = None;
+    let mut output = Vec::new();
+    for input in &script.inputs {
+        let lines = match &mut stage {
+            None => stage::Stage::new(&input.words).map(|made| {
+                stage = Some(made);
+                Vec::new()
+            }),
+            Some(stage) => stage.input(&input.words),
+        };
+        output.push(lines.map_err(|why| format!("line {}: {why}", input.line))?);
+    }
+    if let Some(stage) = &stage {
+        stage.end()?;
+    }
+    Ok(script.with_output(&output))
+}
+
+/// The lines around the first difference: `-` as written, `+` as it came out.
+fn difference(written: &str, out: &str) -> String {
+    let (written, out): (Vec<_>, Vec<_>) = (written.lines().collect(), out.lines().collect());
+    let same = written.iter().zip(&out).take_while(|(a, b)| a == b).count();
+    let tail = written.iter().rev().zip(out.iter().rev()).take_while(|(a, b)| a == b).count();
+    let tail = tail.min(written.len() - same).min(out.len() - same);
+    let mut text = format!("  line {}:\n", same + 1);
+    let mut show = |sign: char, lines: &[&str]| {
+        for line in lines {
+            text.push_str(&format!("  {sign} {line}\n"));
+        }
+    };
+    show(' ', &written[same.saturating_sub(CONTEXT)..same]);
+    show('-', &written[same..written.len() - tail]);
+    show('+', &out[same..out.len() - tail]);
+    text
+}

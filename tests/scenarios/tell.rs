@@ -1,0 +1,100 @@
+//! What the engine puts out, as lines for people: the time, one word for what it is, the words of the engine.
+
+use std::collections::BTreeSet;
+
+use defib_engine::event::Step;
+use defib_engine::playbook::ActionClass;
+use defib_engine::record::{Batch, Intent, Record, StepId};
+use defib_engine::status::Status;
+use defib_engine::time::Tick;
+
+/// `00:31.2 finding  …`: minutes, seconds, tenths.
+pub(crate) fn line(at: Tick, label: &str, text: &str) -> String {
+    let tenths = at.0 / 100;
+    format!("{:02}:{:02}.{} {label:<8} {text}", tenths / 600, tenths / 10 % 60, tenths % 10)
+}
+
+/// What a batch writes down: its account, then the outcomes that the account does not tell, then its intents.
+pub(crate) fn batch(batch: &Batch, at: Tick) -> Vec<String> {
+    let mut told: BTreeSet<&StepId> = BTreeSet::new();
+    let mut lines = Vec::new();
+    for one in &batch.records {
+        if let Record::Outcome { step, .. } = one {
+            told.insert(step);
+        }
+        lines.extend(record(one, at));
+    }
+    for (step, outcome) in batch.outcomes.iter().filter(|(step, _)| !told.contains(step)) {
+        lines.push(line(at, "outcome", &format!("{step} {}: {}", outcome.name(), outcome.detail())));
+    }
+    lines.extend(batch.intents.iter().map(|one| line(at, "reserved", &intent(one))));
+    lines
+}
+
+/// `prod/R-1/2 restart-service kubelet on cp1`.
+pub(crate) fn intent(intent: &Intent) -> String {
+    format!("{} {} on {}", intent.step, intent.action, intent.node)
+}
+
+fn record(record: &Record, at: Tick) -> Vec<String> {
+    let one = |label: &str, text: String| vec![line(at, label, &text)];
+    match record {
+        Record::Finding { key, opened: true, text } => one("finding", format!("{key}: {text}")),
+        Record::Finding { key, opened: false, text } => one("cleared", format!("{key}: {text}")),
+        Record::Incident { incident, state, text, .. } => one("incident", format!("{incident} {state}: {text}")),
+        Record::Hold { playbook, node, check, raised: true, text, lifts } => {
+            one("hold", format!("{playbook} {node}: {check}: {text}; lifts {lifts}"))
+        }
+        Record::Hold { playbook, node, check, raised: false, .. } => {
+            one("lifted", format!("{playbook} {node}: {check}"))
+        }
+        Record::Decision { run, incident, playbook, node, passed } => {
+            let incident = incident.as_deref().unwrap_or("no incident");
+            let mut lines = one("decision", format!("{run} {playbook} {node} for {incident}"));
+            lines.extend(passed.iter().map(|(check, why)| format!("{:17}{check}: {why}", "")));
+            lines
+        }
+        Record::Run { run, state, text } => one("run", format!("{run} {state}: {text}")),
+        Record::Outcome { step, action, outcome, .. } => {
+            one("outcome", format!("{step} {action} {}: {}", outcome.name(), outcome.detail()))
+        }
+    }
+}
+
+/// A step that was handed out.
+pub(crate) fn start(step: &Step, at: Tick) -> String {
+    let harmless = if step.action().class() == ActionClass::Harmless { " (harmless)" } else { "" };
+    line(at, "start", &format!("{} {} on {}{harmless}", step.id(), step.action(), step.node()))
+}
+
+/// Everything that is open, unknown, held and under way.
+pub(crate) fn status(status: &Status, at: Tick) -> Vec<String> {
+    let mut lines = Vec::new();
+    for finding in &status.findings {
+        let causes: Vec<_> = finding.explained_by.iter().map(ToString::to_string).collect();
+        let because = if causes.is_empty() { String::new() } else { format!("; because of {}", causes.join(", ")) };
+        lines.push(line(at, "open", &format!("{}: {}{because}", finding.key, finding.text)));
+    }
+    lines.extend(status.unknown.iter().map(|one| line(at, "unknown", &format!("{}: {}", one.key, one.why))));
+    for incident in &status.incidents {
+        let findings: Vec<_> = incident.findings.iter().map(ToString::to_string).collect();
+        let text = format!("{} {}: root {}; {}", incident.id, incident.state, incident.root, findings.join(", "));
+        lines.push(line(at, "incident", &text));
+    }
+    for decision in &status.decisions {
+        for hold in &decision.judgement.holds {
+            let text = format!("{} {}: {hold}; lifts {}", decision.playbook, decision.node, hold.lifts.describe(status.now.mono));
+            lines.push(line(at, "held", &text));
+        }
+    }
+    if let Some(run) = &status.run {
+        lines.push(line(at, "run", &format!("{} {} {}: {}", run.id, run.playbook, run.node, run.phase)));
+    }
+    if !status.store_answers {
+        lines.push(line(at, "journal", "does not answer"));
+    }
+    if lines.is_empty() {
+        lines.push(line(at, "all", "is well"));
+    }
+    lines
+}

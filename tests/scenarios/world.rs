@@ -1,0 +1,326 @@
+//! The world of a scenario: a table of who answers how, set by an operator's words, read by probes.
+//!
+//! Nothing in it follows from anything else: a scenario says each thing that an observer would see. What an answer would
+//! take is modelled (2 ms; a failure by timeout takes its deadline), what it would mean is not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use defib_engine::observation::{
+    Apiserver, BackOff, Container, EtcdStatus, Facts, Failure, KubeletLog, NodeName, ProbeKind, Seen, Service, Stage,
+    TalosServices, Target, Vip, Why,
+};
+use defib_engine::time::Tick;
+
+/// What an answer takes.
+const ANSWER: Duration = Duration::from_millis(2);
+/// What a connection attempt without any answer takes.
+const CONNECT: Duration = Duration::from_millis(1_500);
+
+const TALOS: &[ProbeKind] = &[ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog];
+const ETCD: &[ProbeKind] =
+    &[ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable];
+
+/// Everything that a probe could see.
+pub(crate) struct World {
+    nodes: BTreeMap<NodeName, Node>,
+    vip: Answer,
+    canaries: Answer,
+    quorum_lost: bool,
+    cut_off: bool,
+}
+
+/// How something answers a probe.
+#[derive(Clone)]
+enum Answer {
+    Well,
+    Fails(Failure),
+    Unauthorized,
+}
+
+struct Node {
+    /// From 1, in the configuration's order; also the member's id.
+    number: u64,
+    unreachable: bool,
+    /// Kinds that do not answer well.
+    answers: BTreeMap<ProbeKind, Answer>,
+    /// Talos's word for each service.
+    services: BTreeMap<&'static str, String>,
+    leader: bool,
+    learner: bool,
+    cluster_id: u64,
+    failing: Vec<String>,
+    container_runs: bool,
+    containers: u64,
+    pods: u64,
+    back_off: Option<(Duration, Tick)>,
+}
+
+impl World {
+    /// Everything is well.
+    pub(crate) fn new(nodes: &[NodeName]) -> World {
+        let node = |(index, name): (usize, &NodeName)| (name.clone(), Node::new(index as u64 + 1));
+        World {
+            nodes: nodes.iter().enumerate().map(node).collect(),
+            vip: Answer::Well,
+            canaries: Answer::Well,
+            quorum_lost: false,
+            cut_off: false,
+        }
+    }
+
+    /// Heals everything.
+    pub(crate) fn heal(&mut self) {
+        (self.vip, self.canaries, self.quorum_lost, self.cut_off) = (Answer::Well, Answer::Well, false, false);
+        self.nodes.values_mut().for_each(Node::heal);
+    }
+
+    /// `SUBJECT: clause, clause`: the world as it is from `now` on.
+    pub(crate) fn set(&mut self, subject: &str, clauses: &str, now: Tick) -> Result<(), String> {
+        for clause in clauses.split(',').map(str::trim) {
+            let known = match subject.split_once(' ') {
+                None => self.set_whole(subject, clause)?,
+                Some((node, part)) => {
+                    let node = self.nodes.get_mut(node).ok_or_else(|| format!("there is no node {node}"))?;
+                    node.set(part, clause, now)?
+                }
+            };
+            if !known {
+                return Err(format!("{subject} does not know the words `{clause}`"));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_whole(&mut self, subject: &str, clause: &str) -> Result<bool, String> {
+        match (subject, clause) {
+            ("vip", _) => self.vip = answer(clause)?,
+            ("canaries", _) => self.canaries = answer(clause)?,
+            ("quorum", "lost" | "well") => self.quorum_lost = clause == "lost",
+            ("observer", "cut off" | "connected") => self.cut_off = clause == "cut off",
+            ("quorum" | "observer", _) => return Ok(false),
+            _ => return Err(format!("nothing is called {subject}")),
+        }
+        Ok(true)
+    }
+
+    /// What a probe that leaves at `sent` will have seen, and how long that takes.
+    pub(crate) fn look(&self, target: &Target, kind: ProbeKind, sent: Tick) -> (Seen, Duration) {
+        let mute = self.cut_off || target.node().is_some_and(|node| self.nodes.get(node).is_none_or(|n| n.unreachable));
+        let answer = match target {
+            _ if mute => Answer::Fails(Failure::Timeout(Stage::Connect)),
+            Target::Vip(_) => self.vip.clone(),
+            Target::Canary(_) => self.canaries.clone(),
+            Target::Node(_, node) => self.answer(node, kind),
+        };
+        match answer {
+            Answer::Well => (Seen::Healthy(self.facts(target, kind, sent)), ANSWER),
+            Answer::Unauthorized => (Seen::Unknown(Why::Unauthorized("401".to_owned())), ANSWER),
+            Answer::Fails(failure) => {
+                let took = match failure {
+                    Failure::Timeout(Stage::Connect) => CONNECT.min(kind.deadline()),
+                    Failure::Timeout(_) => kind.deadline(),
+                    _ => ANSWER,
+                };
+                (Seen::Unhealthy(failure), took)
+            }
+        }
+    }
+
+    fn answer(&self, node: &NodeName, kind: ProbeKind) -> Answer {
+        let own = self.nodes.get(node).and_then(|node| node.answers.get(&kind)).cloned();
+        match own {
+            Some(answer) => answer,
+            None if self.quorum_lost && kind == ProbeKind::EtcdReadLinearizable => {
+                Answer::Fails(Failure::Timeout(Stage::Response))
+            }
+            None => Answer::Well,
+        }
+    }
+
+    fn facts(&self, target: &Target, kind: ProbeKind, sent: Tick) -> Facts {
+        let node = target.node().and_then(|node| self.nodes.get(node));
+        match (target, node) {
+            (Target::Vip(_), _) => Facts::Vip(Vip { ready: true, ..Vip::default() }),
+            (_, Some(node)) => node.facts(kind, self.quorum_lost, sent),
+            (_, None) => Facts::Canary,
+        }
+    }
+}
+
+impl Node {
+    fn new(number: u64) -> Node {
+        let running = |id: &'static str| (id, "Running".to_owned());
+        Node {
+            number,
+            unreachable: false,
+            answers: BTreeMap::new(),
+            services: ["containerd", "etcd", "kubelet"].into_iter().map(running).collect(),
+            leader: true,
+            learner: false,
+            cluster_id: 42,
+            failing: Vec::new(),
+            container_runs: true,
+            containers: 1,
+            pods: 1,
+            back_off: None,
+        }
+    }
+
+    /// All but what happened: the containers and pods that there were, and what the log says.
+    fn heal(&mut self) {
+        self.set_container(true);
+        let (containers, pods, back_off) = (self.containers, self.pods, self.back_off);
+        *self = Node { containers, pods, back_off, ..Node::new(self.number) };
+    }
+
+    fn set_container(&mut self, runs: bool) {
+        if runs && !self.container_runs {
+            self.containers += 1;
+        }
+        self.container_runs = runs;
+    }
+
+    /// False: these words mean nothing here.
+    fn set(&mut self, part: &str, clause: &str, now: Tick) -> Result<bool, String> {
+        match (part, clause) {
+            ("machine", "unreachable" | "well") => self.unreachable = clause == "unreachable",
+            ("machine", _) => return Ok(false),
+            ("kubelet", state) => drop(self.services.insert("kubelet", talos_word(state)?)),
+            ("talos", _) => self.set_answer(TALOS, clause)?,
+            ("etcd", "no leader") => self.leader = false,
+            ("etcd", "learner") => self.learner = true,
+            ("etcd", "of another cluster") => self.cluster_id = 43,
+            ("etcd", _) if clause.starts_with("service ") => {
+                self.services.insert("etcd", talos_word(&clause["service ".len()..])?);
+            }
+            ("etcd", "well") => {
+                self.set_answer(ETCD, clause)?;
+                (self.leader, self.learner, self.cluster_id) = (true, false, 42);
+                self.services.insert("etcd", "Running".to_owned());
+            }
+            ("etcd", _) => self.set_answer(ETCD, clause)?,
+            ("apiserver", "container dead") => self.set_container(false),
+            ("apiserver", "container runs") => self.set_container(true),
+            ("apiserver", "pod changed") => self.pods += 1,
+            ("apiserver", "no back-off") => self.back_off = None,
+            ("apiserver", _) if clause.starts_with("back-off ") => self.back_off = Some(back_off(clause, now)?),
+            ("apiserver", _) if clause.starts_with("failing ") => {
+                self.failing.push(clause["failing ".len()..].to_owned());
+            }
+            ("apiserver", "well") => {
+                self.set_answer(&[ProbeKind::Apiserver], clause)?;
+                self.failing.clear();
+                self.set_container(true);
+            }
+            ("apiserver", _) => self.set_answer(&[ProbeKind::Apiserver], clause)?,
+            (kind, _) => {
+                let kind = ProbeKind::named(kind).ok_or_else(|| format!("no part and no probe is called {part}"))?;
+                self.set_answer(&[kind], clause)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn set_answer(&mut self, kinds: &[ProbeKind], clause: &str) -> Result<(), String> {
+        let answer = answer(clause)?;
+        for &kind in kinds {
+            match answer {
+                Answer::Well => drop(self.answers.remove(&kind)),
+                _ => drop(self.answers.insert(kind, answer.clone())),
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&self, kind: ProbeKind, quorum_lost: bool, sent: Tick) -> Facts {
+        match kind {
+            ProbeKind::TalosServices => {
+                let service = |(id, state): (&&str, &String)| Service {
+                    id: (*id).to_owned(),
+                    state: state.clone(),
+                    healthy: Some(state == "Running"),
+                };
+                let services = self.services.iter().map(service).collect();
+                Facts::TalosServices(TalosServices { version: "v1.13.2".to_owned(), services })
+            }
+            ProbeKind::TalosContainers => Facts::TalosContainers(vec![Container {
+                name: "kube-apiserver".to_owned(),
+                pod: "kube-system/kube-apiserver".to_owned(),
+                pod_uid: format!("pod-{}", self.pods),
+                id: format!("container-{}", self.containers),
+                running: self.container_runs,
+            }]),
+            ProbeKind::TalosKubeletLog => Facts::TalosKubeletLog(KubeletLog {
+                back_off: self.back_off.map(|(length, said)| BackOff {
+                    length,
+                    first_said_ago: sent.since(said),
+                    last_said_ago: Duration::from_secs(sent.since(said).as_secs() % 10),
+                }),
+            }),
+            ProbeKind::EtcdStatus => Facts::EtcdStatus(EtcdStatus {
+                cluster_id: self.cluster_id,
+                member_id: self.number,
+                leader: u64::from(self.leader && !quorum_lost),
+                term: 7,
+                learner: self.learner,
+                ..EtcdStatus::default()
+            }),
+            ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => Facts::EtcdRead { took: ANSWER },
+            ProbeKind::Apiserver => {
+                let mut failing = self.failing.clone();
+                if quorum_lost {
+                    failing.push("etcd".to_owned());
+                }
+                Facts::Apiserver(Apiserver { ready: failing.is_empty(), live: true, failing })
+            }
+            ProbeKind::Vip => Facts::Vip(Vip { ready: true, ..Vip::default() }),
+            ProbeKind::Canary => Facts::Canary,
+        }
+    }
+}
+
+/// The words for how something answers.
+fn answer(words: &str) -> Result<Answer, String> {
+    let fails = |failure: Failure| Ok(Answer::Fails(failure));
+    match words {
+        "well" => Ok(Answer::Well),
+        "unauthorized" => Ok(Answer::Unauthorized),
+        "refused" => fails(Failure::Refused),
+        "reset" => fails(Failure::Reset),
+        "unreachable" => fails(Failure::Unreachable),
+        "connect-timeout" => fails(Failure::Timeout(Stage::Connect)),
+        "handshake-timeout" => fails(Failure::Timeout(Stage::Handshake)),
+        "silent" => fails(Failure::Timeout(Stage::Response)),
+        "tls" => fails(Failure::Tls("the certificate has expired".to_owned())),
+        "garbage" => fails(Failure::Garbage("not the protocol".to_owned())),
+        _ => {
+            let code = words.strip_prefix("status ").and_then(|code| code.parse().ok());
+            let code = code.ok_or_else(|| format!("nothing answers with the words `{words}`"))?;
+            fails(Failure::Status { code, detail: String::new() })
+        }
+    }
+}
+
+/// Talos's word for a service's state.
+fn talos_word(word: &str) -> Result<String, String> {
+    let known = ["Initialized", "Preparing", "Waiting", "Pre", "Running", "Stopping", "Finished", "Failed", "Skipped"];
+    match known.into_iter().find(|state| *state == word) {
+        Some(state) => Ok(state.to_owned()),
+        None => Err(format!("Talos has no state {word}")),
+    }
+}
+
+/// `back-off 2m40s just begun`, `back-off 2m40s begun 1m ago`.
+fn back_off(clause: &str, now: Tick) -> Result<(Duration, Tick), String> {
+    match clause.split(' ').collect::<Vec<_>>().as_slice() {
+        [_, length, "just", "begun"] => Ok((duration(length)?, now)),
+        [_, length, "begun", ago, "ago"] => Ok((duration(length)?, now - duration(ago)?)),
+        _ => Err(format!("a back-off is `back-off 40s just begun` or `back-off 40s begun 10s ago`, not `{clause}`")),
+    }
+}
+
+/// `30s`, `2m40s`.
+pub(crate) fn duration(word: &str) -> Result<Duration, String> {
+    humantime::parse_duration(word).map_err(|error| format!("`{word}` is no duration: {error}"))
+}
