@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 TOOLS := $(CACHE)/defib-tools
-DENY_VERSION := 0.19.0
+DENY_VERSION := 0.20.2
 PROFILE := release
 BIN := target/$(PROFILE)
 

@@ -1,0 +1,159 @@
+//! The walls of the house as a test: which part may know which, what must have a scenario and a line in the reference.
+//!
+//! `tests/tidy/walls.rs` has the walls, `tests/tidy/reference.rs` the page. Every wall is broken here once on purpose:
+//! one that cannot fail guards nothing.
+
+#[path = "tidy/reference.rs"]
+mod reference;
+#[path = "tidy/walls.rs"]
+mod walls;
+
+use std::path::{Path, PathBuf};
+
+use defib_engine::check::{Check, GUARDS, REQUIREMENTS};
+use defib_engine::diagnosis;
+use walls::Source;
+
+/// A wall, a source that breaks it, and one that does not.
+type Wall = (fn(&[Source]) -> Vec<String>, (&'static str, &'static str), (&'static str, &'static str));
+
+const WALLS: &[Wall] = &[
+    (
+        walls::engine_is_pure,
+        ("src/engine/x.rs", "//! X.\nuse std::time::Instant;\n"),
+        ("src/engine/x.rs", "//! X.\n// No Instant here.\n"),
+    ),
+    (walls::engine_is_pure, ("src/engine/x.rs", "use std::{fmt, fs};"), ("src/driver.rs", "use std::fs;")),
+    (
+        walls::observers_only_observe,
+        ("src/observe/x.rs", "use crate::{api, web};"),
+        ("src/observe/x.rs", "use crate::client;"),
+    ),
+    (
+        walls::observers_only_observe,
+        ("src/client/etcd.rs", "crate::execute::x()"),
+        ("src/cli/x.rs", "use crate::execute;"),
+    ),
+    (
+        walls::shows_read_no_machine,
+        ("src/metrics.rs", "use defib_engine::fleet::Fleet;"),
+        ("src/metrics.rs", "use defib_engine::status::Status;"),
+    ),
+    (
+        walls::only_daemon_and_cli_compose,
+        ("src/web/mod.rs", "use crate::driver::Driver;"),
+        ("src/daemon.rs", "use crate::driver::Driver;"),
+    ),
+    (walls::modules_say_why, ("src/x.rs", "use std::fmt;\n"), ("src/x.rs", "//! Why.\n")),
+    (
+        walls::only_the_command_line_prints,
+        ("src/daemon.rs", "    println!(\"x\");"),
+        ("src/cli/x.rs", "    println!(\"x\");"),
+    ),
+];
+
+#[test]
+fn every_wall_stands() -> Result<(), String> {
+    let sources = sources()?;
+    assert!(sources.len() > 50, "only {} sources were found", sources.len());
+    let mut broken: Vec<String> = WALLS.iter().flat_map(|(wall, _, _)| wall(&sources)).collect();
+    broken.extend(walls::files_are_short(&sources));
+    broken.extend(walls::engine_depends_on_nothing(&read(&root().join("src/engine/Cargo.toml"))?));
+    broken.sort();
+    broken.dedup();
+    assert!(broken.is_empty(), "walls are broken:\n{}", broken.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_wall_can_break() {
+    let one = |(path, text): (&str, &str)| [Source { path: path.to_owned(), text: text.to_owned() }];
+    for (index, (wall, bad, good)) in WALLS.iter().enumerate() {
+        assert_eq!(wall(&one(*bad)).len(), 1, "wall {index} lets {bad:?} through");
+        assert_eq!(wall(&one(*good)), Vec::<String>::new(), "wall {index}");
+    }
+    let long = "x\n".repeat(601);
+    assert_eq!(walls::files_are_short(&one(("src/x.rs", &long))).len(), 1);
+    assert!(walls::files_are_short(&one(("src/x/tests.rs", &long))).is_empty());
+    assert!(walls::files_are_short(&one(("src/x.rs", &format!("#[cfg(test)]\n{long}")))).is_empty());
+    assert_eq!(walls::engine_depends_on_nothing("[dependencies]\nrand = \"1\"\n").len(), 1);
+}
+
+#[test]
+fn everything_that_can_be_said_has_a_scenario() -> Result<(), String> {
+    let missing = missing(&scenarios()?);
+    assert!(missing.is_empty(), "no scenario shows\n{}", missing.join("\n"));
+    let all = self::missing("");
+    let expected = diagnosis::ALL.len() + GUARDS.len() + REQUIREMENTS.len() + defib::playbook::SHIPPED.len();
+    assert_eq!(all.len(), expected, "without scenarios all of them are missed");
+    Ok(())
+}
+
+#[test]
+fn the_reference_says_what_the_tables_say() -> Result<(), String> {
+    let file = root().join("docs/reference.md");
+    let page = reference::page();
+    if std::env::var_os("UPDATE_REFERENCE").is_some_and(|value| value == "1") {
+        assert!(std::env::var_os("CI").is_none(), "the reference is not rewritten in CI");
+        std::fs::write(&file, &page).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let written = read(&file)?;
+    let differs = written.lines().zip(page.lines()).position(|(written, page)| written != page);
+    assert!(written == page, "{} differs near line {}", file.display(), differs.unwrap_or_default() + 1);
+    Ok(())
+}
+
+/// What no output line of the scenarios shows: findings raised, checks that hold, playbooks that run.
+fn missing(output: &str) -> Vec<String> {
+    let shown = |label: &str, words: &str| {
+        let told = |line: &str| line.split_once(label).is_some_and(|(_, rest)| rest.contains(words));
+        output.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())).any(told)
+    };
+    let rules = diagnosis::ALL.iter().map(|rule| rule.name);
+    // A finding's name ends with its node, or with what was seen.
+    let rules = rules.filter(|name| !["{} ", "{}: "].iter().any(|end| shown(" finding  ", &end.replace("{}", name))));
+    let checks = GUARDS.iter().chain(REQUIREMENTS).map(|check: &&Check| check.name);
+    let checks = checks.filter(|name| !shown(" hold     ", &format!(": {name}: ")));
+    let playbooks = defib::playbook::SHIPPED.iter().map(|(name, _)| *name);
+    let playbooks = playbooks.filter(|name| !shown(" decision R-", &format!(" {name} ")));
+    rules.chain(checks).chain(playbooks).map(str::to_owned).collect()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Every file below a folder whose name ends in `.EXTENSION`, in order.
+fn files(folder: PathBuf, extension: &str) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let (within, here): (Vec<_>, Vec<_>) =
+            entries.flatten().map(|entry| entry.path()).partition(|path| path.is_dir());
+        folders.extend(within);
+        files.extend(here.into_iter().filter(|path| path.extension().is_some_and(|end| end == extension)));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// All scenarios, one after the other.
+fn scenarios() -> Result<String, String> {
+    files(root().join("tests/scenarios"), "txt")?.iter().map(|path| read(path)).collect()
+}
+
+/// Every Rust file of the workspace.
+fn sources() -> Result<Vec<Source>, String> {
+    let mut paths = files(root().join("src"), "rs")?;
+    paths.extend(files(root().join("tests"), "rs")?);
+    let source = |path: &PathBuf| {
+        let shown = path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned();
+        Ok(Source { path: shown, text: read(path)? })
+    };
+    paths.iter().map(source).collect()
+}

@@ -2,7 +2,7 @@
 //!
 //! A client is asked once and answers with what was said, or with a [`Trouble`]. It promises one deadline for everything
 //! that it does (the dial included), bounded bytes, and a connection of its own to exactly one address, never through
-//! another node. It never tries again by itself: cadence is `observe`'s. Left out: what an answer means.
+//! another node. Cadence, and asking again, is `observe`'s. Left out: what an answer means.
 
 pub mod certificate;
 pub mod channel;
@@ -35,9 +35,15 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Our own side failed before the question left.
-    pub(crate) fn own_side(error: impl std::fmt::Display) -> Trouble {
-        Trouble::Unknown(Why::OwnSide(error.to_string()))
+    /// Our own side failed before the question left. The causes are said too: nobody sees the error itself again.
+    pub(crate) fn own_side(error: impl std::error::Error) -> Trouble {
+        let mut said = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            said = format!("{said}: {error}");
+            source = error.source();
+        }
+        Trouble::Unknown(Why::OwnSide(said))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::check::{Case, Hold, Judgement, Lift};
 use crate::diagnosis;
 use crate::event::{Event, Ready, Step};
 use crate::finding::{Rule, Scope, Subject, Verdict};
+use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
 use crate::latch::{Change, Latch, Signal, Timing};
 use crate::ledger::{Ledger, Reservation};
@@ -28,9 +29,6 @@ const PACE: std::time::Duration = std::time::Duration::from_secs(1);
 /// A batch that is not answered within this time is a journal that does not answer.
 const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// A hold that is due to a silent or refusing journal is written down again this often: the answer tells whether it lasts.
-const TRY_STORE_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// After a preflight that did not pass, nothing is chosen for this long.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -46,12 +44,11 @@ pub(crate) struct Cluster {
     run: Option<Run>,
     last_run: u64,
     last_batch: u64,
-    held: BTreeMap<(String, NodeName, &'static str), (String, String)>,
+    holds: Holds,
     ledger: Ledger,
     store_answers: bool,
     /// The oldest batch that is not answered was handed out then.
     store_owes_since: Option<Tick>,
-    try_store_after: Tick,
     /// What events brought and the next batch takes along.
     outcomes: Vec<(StepId, Outcome)>,
     records: Vec<Record>,
@@ -105,11 +102,10 @@ impl Cluster {
             run: None,
             last_run: seed.last_run,
             last_batch: 0,
-            held: BTreeMap::new(),
+            holds: Holds::default(),
             ledger: seed.ledger,
             store_answers: true,
             store_owes_since: None,
-            try_store_after: Tick(0),
             outcomes: Vec::new(),
             records: Vec::new(),
             in_flight: BTreeMap::new(),
@@ -140,7 +136,8 @@ impl Cluster {
     fn stored(&mut self, batch: u64, result: Result<(), String>, now: Now) {
         self.store_answers = result.is_ok();
         self.store_owes_since = (batch < self.last_batch).then_some(now.mono);
-        let Some(run) = self.run.as_mut().filter(|run| matches!(run.phase, Phase::Reserving { batch: b } if b == batch))
+        let Some(run) =
+            self.run.as_mut().filter(|run| matches!(run.phase, Phase::Reserving { batch: b } if b == batch))
         else {
             return;
         };
@@ -194,8 +191,13 @@ impl Cluster {
         self.diagnose(now, elsewhere, &mut batch);
         let judged = self.judge(now, elsewhere);
         self.note_holds(&judged, now, &mut batch);
-        self.advance(&judged, now, &mut batch, &mut ready);
-        self.choose(&judged, now, &mut ready);
+        if self.run.is_some() {
+            self.advance(&judged, now, &mut batch, &mut ready);
+            // What was judged beside a run is no ground for choosing the next one.
+            self.dirty = self.run.is_none();
+        } else {
+            self.choose(&judged, now, &mut ready);
+        }
         self.group(now, &mut batch);
 
         let status = self.describe(judged, now);
@@ -335,23 +337,10 @@ impl Cluster {
         for one in judged {
             let own = self.run.as_ref().is_some_and(|run| run.is_for(&one.playbook.name, &one.node));
             for hold in one.judgement.holds.iter().filter(|hold| hold.check != "when" && !own) {
-                let key = (one.playbook.name.clone(), one.node.clone(), hold.check);
-                current.insert(key, (hold.text.clone(), hold.lifts.describe(now.mono)));
+                current.insert((one.playbook.name.clone(), one.node.clone(), hold.check), hold);
             }
         }
-        if !self.store_answers && now.mono >= self.try_store_after {
-            self.try_store_after = now.mono + TRY_STORE_EVERY;
-            self.held.retain(|(_, _, check), _| *check != "budget");
-        }
-        let record = |(key, (text, lifts)): (&(String, NodeName, &'static str), &(String, String)), raised| {
-            let (playbook, node, check) = key.clone();
-            Record::Hold { playbook, node, check, raised, text: text.clone(), lifts: lifts.clone() }
-        };
-        let ended = self.held.iter().filter(|(key, _)| !current.contains_key(key)).map(|held| record(held, false));
-        batch.records.extend(ended);
-        let began = current.iter().filter(|(key, _)| !self.held.contains_key(key)).map(|held| record(held, true));
-        batch.records.extend(began);
-        self.held = current;
+        batch.records.extend(self.holds.note(&current, self.store_answers, now.mono));
     }
 
     /// Moves the run under way by one phase, where it can move.
@@ -414,7 +403,8 @@ impl Cluster {
             node: run.patient.clone(),
             passed: own.map(|own| own.judgement.passed.clone()).unwrap_or_default(),
         });
-        let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone()))) else {
+        let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone())))
+        else {
             run.phase = Phase::Verifying { ended: now.mono, gone_since: None };
             return run;
         };
@@ -446,7 +436,8 @@ impl Cluster {
     /// Hands out the steps from `from` up to `to`, all of them harmless, so that they need no reservation.
     fn start_harmless(&mut self, run: &Run, from: usize, to: usize, now: Now, ready: &mut Ready) {
         for index in from..to {
-            if let Some(action) = run.playbook.steps.get(index).filter(|action| action.class() == ActionClass::Harmless) {
+            if let Some(action) = run.playbook.steps.get(index).filter(|action| action.class() == ActionClass::Harmless)
+            {
                 self.start(run, index, action.clone(), now, ready);
             }
         }
@@ -490,7 +481,7 @@ impl Cluster {
                 run.phase = Phase::Verifying { ended, gone_since: None };
                 return Some(run);
             }
-            let text = format!("{key} is not gone {} after the step; a person is needed", Human(verify.within));
+            let text = format!("{key} is not gone {} after the step", Human(verify.within));
             batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
             return None;
         }
@@ -516,7 +507,7 @@ impl Cluster {
 
     /// Chooses the first case that nothing holds, and asks for its fresh probes.
     fn choose(&mut self, judged: &[Judged], now: Now, ready: &mut Ready) {
-        if self.run.is_some() || now.mono < self.choose_after || self.seen_once {
+        if now.mono < self.choose_after || self.seen_once {
             return;
         }
         let Some(chosen) = judged.iter().find(|one| one.judgement.holds.is_empty()) else { return };
@@ -537,8 +528,17 @@ impl Cluster {
     fn group(&mut self, now: Now, batch: &mut Batch) {
         let open = self.open();
         let run = self.run.as_ref();
-        let state = |findings: &std::collections::BTreeSet<FindingKey>| match run {
-            Some(run) if findings.contains(&run.patient_key()) => match run.phase {
+        // A run is for the incident that holds its patient's finding; once that is gone, for the one that it was begun for.
+        let is_for = |run: &Run, id: Option<&str>, findings: &std::collections::BTreeSet<FindingKey>| {
+            let key = run.patient_key();
+            if open.contains_key(&key) {
+                findings.contains(&key)
+            } else {
+                id.is_some() && run.incident.as_deref() == id
+            }
+        };
+        let state = |id: Option<&str>, findings: &std::collections::BTreeSet<FindingKey>| match run {
+            Some(run) if is_for(run, id, findings) => match run.phase {
                 Phase::Preflight { .. } => IncidentState::Open,
                 Phase::Verifying { .. } => IncidentState::Verifying,
                 _ => IncidentState::Recovering,

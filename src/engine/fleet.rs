@@ -80,7 +80,8 @@ impl Fleet {
 
     /// What is ready in the next cluster that has anything; none when all are quiet.
     pub fn poll(&mut self, now: Now) -> Option<Ready> {
-        let due: Vec<_> = self.clusters.iter().filter(|(_, c)| c.wake_at() <= now.mono).map(|(id, _)| id.clone()).collect();
+        let due: Vec<_> =
+            self.clusters.iter().filter(|(_, c)| c.wake_at() <= now.mono).map(|(id, _)| id.clone()).collect();
         for id in due {
             let elsewhere = self.elsewhere(&id, now);
             let ready = self.clusters.get_mut(&id).and_then(|cluster| cluster.poll(now, elsewhere));

@@ -56,18 +56,25 @@ impl Incidents {
         self.open.iter().find(|incident| incident.findings.contains(key))
     }
 
-    /// Takes what is open now; says what changed. `state` tells what is being done about a group.
-    pub fn update(&mut self, open: &Open, now: Tick, state: impl Fn(&BTreeSet<FindingKey>) -> IncidentState) -> Vec<Record> {
+    /// Takes what is open now; says what changed. `state` tells what is being done about a group,
+    /// given the id that it already has.
+    pub fn update(
+        &mut self,
+        open: &Open,
+        now: Tick,
+        state: impl Fn(Option<&str>, &BTreeSet<FindingKey>) -> IncidentState,
+    ) -> Vec<Record> {
         let mut records = Vec::new();
         let mut before = std::mem::take(&mut self.open);
         for findings in groups(open) {
             let Some(root) = root(&findings, open) else { continue };
-            let state = state(&findings);
             let overlap = |incident: &Incident| incident.findings.intersection(&findings).count();
             let heir = (0..before.len())
                 .filter(|&index| before.get(index).is_some_and(|known| overlap(known) > 0))
                 .max_by_key(|&index| (before.get(index).map_or(0, overlap), std::cmp::Reverse(index)));
-            let incident = match heir.map(|index| before.remove(index)) {
+            let known = heir.map(|index| before.remove(index));
+            let state = state(known.as_ref().map(|known| known.id.as_str()), &findings);
+            let incident = match known {
                 None => {
                     self.next += 1;
                     let incident = Incident { id: format!("I-{}", self.next), opened: now, root, findings, state };
@@ -100,13 +107,18 @@ impl Incidents {
     }
 }
 
-fn changes(known: &Incident, root: &FindingKey, findings: &BTreeSet<FindingKey>, state: IncidentState) -> Option<String> {
+fn changes(
+    known: &Incident,
+    root: &FindingKey,
+    findings: &BTreeSet<FindingKey>,
+    state: IncidentState,
+) -> Option<String> {
     let mut parts = Vec::new();
     if known.root != *root {
         parts.push(format!("root is {root}, was {}", known.root));
     }
     if known.state != state {
-        parts.push(format!("{state}, was {}", known.state));
+        parts.push(format!("no longer {}", known.state));
     }
     let list = |keys: Vec<&FindingKey>| keys.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let joined: Vec<_> = findings.difference(&known.findings).collect();

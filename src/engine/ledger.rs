@@ -3,7 +3,7 @@
 //! A reservation is spent from the moment it is written, whatever becomes of its step: done, failed, withdrawn or unknown.
 //! No clock refills a window early: what this process reserved ages by the monotonic clock; what an earlier one reserved
 //! ages by the wall clock, which is believed only as far as the monotonic one confirms it. A stamp that lies in the future
-//! counts as new. Left out: the file (that is `journal`).
+//! when the ledger is opened counts as made then. Left out: the file (that is `journal`).
 
 use std::time::Duration;
 
@@ -52,7 +52,9 @@ impl Ledger {
     /// Opens it with what earlier processes reserved.
     #[must_use]
     pub fn open(rows: Vec<Reservation>, now: Now) -> Ledger {
-        Ledger { rows, opened: now }
+        let made_now =
+            |row: Reservation| if row.at > now.wall { Reservation { made: Some(now.mono), ..row } } else { row };
+        Ledger { rows: rows.into_iter().map(made_now).collect(), opened: now }
     }
 
     /// Adds what is being reserved. It counts at once, durable or not.
@@ -207,6 +209,7 @@ mod tests {
         let rows = vec![row("n", "a", 99_000, None), row("n", "b", 99_000, None)];
         let ledger = Ledger::open(rows, now(0, 1_000));
         assert_eq!(over(&ledger, "n", now(0, 1_000)), Some(3_600));
+        assert_eq!(over(&ledger, "n", now(600, 1_600)), Some(3_000), "and grows old from then on");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod diagnosis;
 pub mod event;
 pub mod finding;
 pub mod fleet;
+mod holds;
 pub mod incident;
 pub mod latch;
 pub mod ledger;

@@ -393,7 +393,7 @@ pub struct BackOff {
 /// `Maintenance.Status` of one member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EtcdStatus {
-    /// Which cluster the member believes to be in.
+    /// Which cluster the member believes to be in; 0 where it was asked through Talos, which does not say.
     pub cluster_id: u64,
     /// The member's own id.
     pub member_id: u64,

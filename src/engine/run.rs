@@ -96,7 +96,11 @@ impl Run {
 }
 
 /// Every probe that was asked for has been answered by one that was sent since.
-pub(crate) fn all_answered(world: &World, needs: &[(Target, ProbeKind)], asked: Tick) -> Result<(), (Target, ProbeKind)> {
+pub(crate) fn all_answered(
+    world: &World,
+    needs: &[(Target, ProbeKind)],
+    asked: Tick,
+) -> Result<(), (Target, ProbeKind)> {
     let late = needs.iter().find(|(target, kind)| world.latest(target, *kind).is_none_or(|seen| seen.sent < asked));
     late.map_or(Ok(()), |missing| Err(missing.clone()))
 }

@@ -112,10 +112,7 @@ impl<'a> Look<'a> {
     /// The target answered: with facts, or by refusing our credential, which proves that it is there.
     #[must_use]
     pub fn lives(self) -> bool {
-        matches!(
-            self,
-            Look::Fresh(Observation { seen: Seen::Healthy(_) | Seen::Unknown(Why::Unauthorized(_)), .. })
-        )
+        matches!(self, Look::Fresh(Observation { seen: Seen::Healthy(_) | Seen::Unknown(Why::Unauthorized(_)), .. }))
     }
 
     /// The failure, where the target failed.
@@ -133,9 +130,7 @@ impl<'a> Look<'a> {
         match self {
             Look::NotAsked => Some(format!("{}: not asked", kind.name())),
             Look::Missing => Some(format!("{}: not seen yet", kind.name())),
-            Look::Stale(age) => {
-                Some(format!("{}: {} old, limit {}", kind.name(), Human(age), Human(kind.max_age())))
-            }
+            Look::Stale(age) => Some(format!("{}: {} old, limit {}", kind.name(), Human(age), Human(kind.max_age()))),
             Look::Fresh(Observation { seen: Seen::Unknown(why), .. }) => Some(format!("{}: {why}", kind.name())),
             Look::Fresh(_) => None,
         }

@@ -6,8 +6,6 @@ fn main() -> std::io::Result<()> {
     let runtime = "src/machined/wire/runtime.proto";
     println!("cargo::rerun-if-changed={machine}");
     println!("cargo::rerun-if-changed={runtime}");
-    tonic_prost_build::configure()
-        .build_client(false)
-        .compile_protos(&[machine], &["../../src/client/talos/wire"])?;
+    tonic_prost_build::configure().build_client(false).compile_protos(&[machine], &["../../src/client/talos/wire"])?;
     tonic_prost_build::configure().build_server(false).compile_protos(&[runtime], &["src/machined/wire"])
 }

@@ -79,7 +79,8 @@ impl Stage {
         let nodes: Vec<NodeName> = clauses.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
         let mut own = ClusterSettings { nodes: nodes.clone(), ..ClusterSettings::default() };
         own.sources = ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Vip).collect();
-        let playbooks = defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())?;
+        let playbooks =
+            defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())?;
         let mut settings = Settings { playbooks, ..Settings::default() };
         for clause in clauses {
             match clause.split(' ').collect::<Vec<_>>().as_slice() {
@@ -249,7 +250,7 @@ impl Stage {
 
     /// A probe leaves now; gives what it takes.
     fn ask(&mut self, target: Target, kind: ProbeKind) -> Duration {
-        let (seen, took) = self.world.look(&target, kind, self.now);
+        let Some((seen, took)) = self.world.look(&target, kind, self.now) else { return Duration::ZERO };
         let path = match target {
             Target::Vip(_) => Path::Vip,
             Target::Canary(_) => Path::Outside,
@@ -356,7 +357,9 @@ impl Stage {
 
     /// In mode observe: what it would do, said once while it would.
     fn tell_would(&mut self) {
-        let Some(status) = self.fleet.status(&self.cluster).filter(|_| self.settings.mode == Mode::Observe) else { return };
+        let Some(status) = self.fleet.status(&self.cluster).filter(|_| self.settings.mode == Mode::Observe) else {
+            return;
+        };
         let would = status.decisions.iter().filter(|decision| decision.would());
         let would: BTreeSet<_> = would.map(|one| (one.playbook.clone(), one.node.clone())).collect();
         for (playbook, node) in would.difference(&self.would) {

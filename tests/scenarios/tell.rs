@@ -83,7 +83,12 @@ pub(crate) fn status(status: &Status, at: Tick) -> Vec<String> {
     }
     for decision in &status.decisions {
         for hold in &decision.judgement.holds {
-            let text = format!("{} {}: {hold}; lifts {}", decision.playbook, decision.node, hold.lifts.describe(status.now.mono));
+            let text = format!(
+                "{} {}: {hold}; lifts {}",
+                decision.playbook,
+                decision.node,
+                hold.lifts.describe(status.now.mono)
+            );
             lines.push(line(at, "held", &text));
         }
     }

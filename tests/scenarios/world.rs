@@ -18,8 +18,7 @@ const ANSWER: Duration = Duration::from_millis(2);
 const CONNECT: Duration = Duration::from_millis(1_500);
 
 const TALOS: &[ProbeKind] = &[ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog];
-const ETCD: &[ProbeKind] =
-    &[ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable];
+const ETCD: &[ProbeKind] = &[ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable];
 
 /// Everything that a probe could see.
 pub(crate) struct World {
@@ -36,6 +35,8 @@ enum Answer {
     Well,
     Fails(Failure),
     Unauthorized,
+    /// The probe itself is stuck: nothing is seen, not even a failure.
+    Never,
 }
 
 struct Node {
@@ -104,8 +105,8 @@ impl World {
         Ok(true)
     }
 
-    /// What a probe that leaves at `sent` will have seen, and how long that takes.
-    pub(crate) fn look(&self, target: &Target, kind: ProbeKind, sent: Tick) -> (Seen, Duration) {
+    /// What a probe that leaves at `sent` will have seen, and how long that takes; none where it never comes back.
+    pub(crate) fn look(&self, target: &Target, kind: ProbeKind, sent: Tick) -> Option<(Seen, Duration)> {
         let mute = self.cut_off || target.node().is_some_and(|node| self.nodes.get(node).is_none_or(|n| n.unreachable));
         let answer = match target {
             _ if mute => Answer::Fails(Failure::Timeout(Stage::Connect)),
@@ -113,7 +114,8 @@ impl World {
             Target::Canary(_) => self.canaries.clone(),
             Target::Node(_, node) => self.answer(node, kind),
         };
-        match answer {
+        Some(match answer {
+            Answer::Never => return None,
             Answer::Well => (Seen::Healthy(self.facts(target, kind, sent)), ANSWER),
             Answer::Unauthorized => (Seen::Unknown(Why::Unauthorized("401".to_owned())), ANSWER),
             Answer::Fails(failure) => {
@@ -124,7 +126,7 @@ impl World {
                 };
                 (Seen::Unhealthy(failure), took)
             }
-        }
+        })
     }
 
     fn answer(&self, node: &NodeName, kind: ProbeKind) -> Answer {
@@ -286,6 +288,7 @@ fn answer(words: &str) -> Result<Answer, String> {
     match words {
         "well" => Ok(Answer::Well),
         "unauthorized" => Ok(Answer::Unauthorized),
+        "stuck" => Ok(Answer::Never),
         "refused" => fails(Failure::Refused),
         "reset" => fails(Failure::Reset),
         "unreachable" => fails(Failure::Unreachable),

@@ -25,7 +25,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         let look = case.view.look_node(case.patient, ProbeKind::TalosKubeletLog);
         let why = look.failure().map(ToString::to_string).or(look.unknown(ProbeKind::TalosKubeletLog));
         let why = why.unwrap_or_else(|| "the kubelet's log speaks of none".to_owned());
-        return hold(format!("no evidence of a back-off: {why}"), Lift::Fresh(ProbeKind::TalosKubeletLog));
+        return hold(format!("no evidence of a back-off: {why}"), case.answer(ProbeKind::TalosKubeletLog));
     };
     if wait.remaining >= case.duration {
         return Ok(format!("{} of {} are left", Human(wait.remaining), Human(wait.length)));

@@ -1,6 +1,6 @@
 //! Requirement: the patient's own member of etcd serves, for an API server talks to no other.
 
-use super::{Case, Check, Hold, Lift};
+use super::{Case, Check, Hold};
 use crate::observation::{ProbeKind, Target};
 
 pub(crate) static CHECK: Check = Check {
@@ -26,6 +26,6 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     Err(Hold {
         check: CHECK.name,
         text: format!("no linearizable read through {}: {why}", case.patient),
-        lifts: Lift::Fresh(KIND),
+        lifts: case.answer(KIND),
     })
 }

@@ -27,14 +27,8 @@ use crate::time::{Human, Now, Tick};
 use crate::view::View;
 
 /// The guards, in the order in which they are judged and printed.
-pub static GUARDS: &[&Check] = &[
-    &fresh::CHECK,
-    &not_isolated::CHECK,
-    &quorum::CHECK,
-    &one_at_a_time::CHECK,
-    &budget::CHECK,
-    &authority::CHECK,
-];
+pub static GUARDS: &[&Check] =
+    &[&fresh::CHECK, &not_isolated::CHECK, &quorum::CHECK, &one_at_a_time::CHECK, &budget::CHECK, &authority::CHECK];
 
 /// What playbooks may require, by name.
 pub static REQUIREMENTS: &[&Check] = &[
@@ -94,6 +88,12 @@ impl Case<'_> {
     #[must_use]
     pub fn target(&self) -> Target {
         self.view.node(self.patient)
+    }
+
+    /// An answer to this probe would lift a hold; where no source is configured for it, only a person would.
+    #[must_use]
+    pub fn answer(&self, kind: ProbeKind) -> Lift {
+        if self.view.settings.sources.contains(&kind) { Lift::Fresh(kind) } else { Lift::Person }
     }
 
     /// Every check of this case with its duration: the guards, then what the playbook requires.

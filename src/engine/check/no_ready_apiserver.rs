@@ -23,7 +23,12 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let view = &case.view;
     for node in view.nodes() {
         let look = view.look_node(node, KIND);
-        if view.apiserver(node).is_some_and(|facts| facts.ready) {
+        let ready = view.apiserver(node).is_some_and(|facts| facts.ready);
+        if ready && node == case.patient {
+            let lifts = Lift::Clears(case.playbook.when.finding.name);
+            return Err(Hold { check: CHECK.name, text: format!("{node} is back and ready"), lifts });
+        }
+        if ready {
             let (back, lifts) = match view.back_off(case.patient) {
                 Some(wait) => (
                     format!("{} returns by itself in {}", case.patient, Human(wait.remaining)),

@@ -16,11 +16,8 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if view.elsewhere.answers {
         return Ok("a canary or another cluster answers".to_owned());
     }
-    let answers = view
-        .world
-        .all()
-        .filter(|seen| view.now.since(seen.at) <= seen.kind.max_age() && answered(&seen.seen))
-        .count();
+    let answers =
+        view.world.all().filter(|seen| view.now.since(seen.at) <= seen.kind.max_age() && answered(&seen.seen)).count();
     if answers > 0 {
         return Ok(format!("{answers} probes are answered"));
     }

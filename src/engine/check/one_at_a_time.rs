@@ -13,8 +13,6 @@ pub(crate) static CHECK: Check = Check {
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     match case.other_run {
         None => Ok("no other run".to_owned()),
-        Some(run) => {
-            Err(Hold { check: CHECK.name, text: format!("{run} has not ended"), lifts: Lift::RunEnds })
-        }
+        Some(run) => Err(Hold { check: CHECK.name, text: format!("{run} has not ended"), lifts: Lift::RunEnds }),
     }
 }

@@ -20,7 +20,7 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let Some(pod) = case.view.pod(case.patient) else {
         let text = format!("no API server pod was seen on {}", case.patient);
-        return Err(Hold { check: CHECK.name, text, lifts: Lift::Fresh(ProbeKind::TalosContainers) });
+        return Err(Hold { check: CHECK.name, text, lifts: case.answer(ProbeKind::TalosContainers) });
     };
     let age = case.view.now.since(pod.since);
     if age >= case.duration {

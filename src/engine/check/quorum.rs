@@ -19,8 +19,13 @@ pub(crate) static CHECK: Check = Check {
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let view = &case.view;
     let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Clears("etcd-quorum-lost") });
-    let mut clusters: Vec<u64> =
-        view.nodes().iter().filter_map(|node| view.etcd_status(node)).map(|status| status.cluster_id).collect();
+    let mut clusters: Vec<u64> = view
+        .nodes()
+        .iter()
+        .filter_map(|node| view.etcd_status(node))
+        .map(|status| status.cluster_id)
+        .filter(|&id| id != 0)
+        .collect();
     clusters.sort_unstable();
     clusters.dedup();
     if clusters.len() > 1 {
@@ -48,7 +53,10 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     }
     let without = serving - usize::from(view.etcd_serving(case.patient));
     if without < quorum {
-        return hold(format!("without {} only {without} of {voters} voters serve, a quorum needs {quorum}", case.patient));
+        return hold(format!(
+            "without {} only {without} of {voters} voters serve, a quorum needs {quorum}",
+            case.patient
+        ));
     }
     Ok(format!("{without} of {voters} voters serve without {}, a quorum needs {quorum}", case.patient))
 }

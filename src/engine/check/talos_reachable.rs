@@ -1,6 +1,6 @@
 //! Requirement: the machine's Talos API answers, so that the step can be asked for.
 
-use super::{Case, Check, Hold, Lift};
+use super::{Case, Check, Hold};
 use crate::observation::{ProbeKind, Target};
 
 pub(crate) static CHECK: Check = Check {
@@ -22,5 +22,5 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         return Ok(format!("Talos of {} answers", case.patient));
     }
     let why = look.failure().map(ToString::to_string).or(look.unknown(kind)).unwrap_or_default();
-    Err(Hold { check: CHECK.name, text: format!("Talos of {}: {why}", case.patient), lifts: Lift::Fresh(kind) })
+    Err(Hold { check: CHECK.name, text: format!("Talos of {}: {why}", case.patient), lifts: case.answer(kind) })
 }

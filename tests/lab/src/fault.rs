@@ -19,11 +19,9 @@ use crate::system::process;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A part's processes are killed, once.
-    Kill(Part, Node),
-    /// A part stands still until mended.
-    HangPart(Part, Node),
-    /// A whole node stands still until mended; its kernel goes on answering.
-    Hang(Node),
+    Kill(Node, Part),
+    /// A part, or a whole node for none, stands still until mended; its kernel goes on answering.
+    Hang(Node, Option<Part>),
     /// A whole node stands still and is cut off until mended.
     Freeze(Node),
     /// The ops host is cut off until mended.
@@ -63,10 +61,8 @@ fn parts() -> String {
 pub enum Kind {
     /// `kill-PART`
     Kill(Part),
-    /// `hang-PART`
-    HangPart(Part),
-    /// `hang`
-    Hang,
+    /// `hang-PART`, or `hang` for none.
+    Hang(Option<Part>),
     /// `freeze`
     Freeze,
     /// `isolate-ops`
@@ -78,9 +74,8 @@ impl Kind {
     pub fn on(self, node: Option<Node>) -> Option<Fault> {
         match (self, node) {
             (Self::IsolateOps, _) => Some(Fault::IsolateOps),
-            (Self::Kill(part), Some(node)) => Some(Fault::Kill(part, node)),
-            (Self::HangPart(part), Some(node)) => Some(Fault::HangPart(part, node)),
-            (Self::Hang, Some(node)) => Some(Fault::Hang(node)),
+            (Self::Kill(part), Some(node)) => Some(Fault::Kill(node, part)),
+            (Self::Hang(part), Some(node)) => Some(Fault::Hang(node, part)),
             (Self::Freeze, Some(node)) => Some(Fault::Freeze(node)),
             (_, None) => None,
         }
@@ -94,11 +89,11 @@ impl FromStr for Kind {
         let part = |name: &str| Part::ALL.into_iter().find(|part| part.name() == name);
         match text {
             "freeze" => Some(Self::Freeze),
-            "hang" => Some(Self::Hang),
+            "hang" => Some(Self::Hang(None)),
             "isolate-ops" => Some(Self::IsolateOps),
             _ => {
                 let killed = text.strip_prefix("kill-").and_then(part).map(Self::Kill);
-                killed.or_else(|| text.strip_prefix("hang-").and_then(part).map(Self::HangPart))
+                killed.or_else(|| text.strip_prefix("hang-").and_then(part).map(|part| Self::Hang(Some(part))))
             }
         }
         .ok_or_else(|| NotAFault(text.to_owned()))
@@ -108,9 +103,9 @@ impl FromStr for Kind {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kill(part, node) => write!(f, "kill-{part} {node}"),
-            Self::HangPart(part, node) => write!(f, "hang-{part} {node}"),
-            Self::Hang(node) => write!(f, "hang {node}"),
+            Self::Kill(node, part) => write!(f, "kill-{part} {node}"),
+            Self::Hang(node, Some(part)) => write!(f, "hang-{part} {node}"),
+            Self::Hang(node, None) => write!(f, "hang {node}"),
             Self::Freeze(node) => write!(f, "freeze {node}"),
             Self::IsolateOps => f.write_str("isolate-ops"),
         }
@@ -120,14 +115,15 @@ impl fmt::Display for Fault {
 /// Makes a fault; returns when it is so.
 pub(crate) fn make(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(), FaultError> {
     match fault {
-        Fault::Kill(part, node) => kill_part(part, node, cgroups),
-        Fault::HangPart(part, node) => {
-            for name in cgroups_of(part, node, cgroups)? {
-                cgroups.freeze(&name)?;
+        Fault::Kill(node, part) => kill_part(part, node, cgroups),
+        Fault::Hang(node, Some(part)) => {
+            let found = cgroups_of(part, node, cgroups);
+            if found.is_empty() {
+                return Err(FaultError::Absent { part, node });
             }
-            Ok(())
+            Ok(found.iter().try_for_each(|name| cgroups.freeze(name))?)
         }
-        Fault::Hang(node) => Ok(cgroups.freeze(&cgroup(node, None))?),
+        Fault::Hang(node, None) => Ok(cgroups.freeze(&cgroup(node, None))?),
         Fault::Freeze(node) => {
             // The cable first: nothing that the node says while it freezes gets out.
             network::set_port(layout, Place::Node(node), false)?;
@@ -141,8 +137,10 @@ pub(crate) fn make(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
 pub(crate) fn mend(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(), FaultError> {
     match fault {
         Fault::Kill(..) => Ok(()),
-        Fault::HangPart(part, node) if part.has_cgroup() => Ok(cgroups.thaw(&cgroup(node, Some(part)))?),
-        Fault::HangPart(_, node) | Fault::Hang(node) => Ok(cgroups.thaw(&cgroup(node, None))?),
+        Fault::Hang(node, Some(part)) => {
+            Ok(cgroups_of(part, node, cgroups).iter().try_for_each(|name| cgroups.thaw(name))?)
+        }
+        Fault::Hang(node, None) => Ok(cgroups.thaw(&cgroup(node, None))?),
         Fault::Freeze(node) => {
             cgroups.thaw(&cgroup(node, None))?;
             Ok(network::set_port(layout, Place::Node(node), true)?)
@@ -151,17 +149,17 @@ pub(crate) fn mend(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
     }
 }
 
-/// The faults that last at this moment, as the kernel shows them. A hung pod is seen as part of nothing and left out.
+/// The faults that last at this moment, as the kernel shows them.
 pub(crate) fn lasting(layout: &Layout, cgroups: &Cgroups) -> Result<Vec<Fault>, FaultError> {
     let mut found = Vec::new();
     for node in Node::ALL {
         let cut = !network::port_is_up(layout, Place::Node(node))?;
         if cgroups.is_frozen(&cgroup(node, None)) {
-            found.push(if cut { Fault::Freeze(node) } else { Fault::Hang(node) });
+            found.push(if cut { Fault::Freeze(node) } else { Fault::Hang(node, None) });
             continue;
         }
-        let hangs = |part: &Part| part.has_cgroup() && cgroups.is_frozen(&cgroup(node, Some(*part)));
-        found.extend(Part::ALL.into_iter().filter(hangs).map(|part| Fault::HangPart(part, node)));
+        let hangs = |part: &Part| cgroups_of(*part, node, cgroups).iter().any(|name| cgroups.is_frozen(name));
+        found.extend(Part::ALL.into_iter().filter(hangs).map(|part| Fault::Hang(node, Some(part))));
     }
     if !network::port_is_up(layout, Place::Ops)? {
         found.push(Fault::IsolateOps);
@@ -169,13 +167,19 @@ pub(crate) fn lasting(layout: &Layout, cgroups: &Cgroups) -> Result<Vec<Fault>, 
     Ok(found)
 }
 
+/// Whether any process of a part runs on a node.
+pub(crate) fn runs(part: Part, node: Node, cgroups: &Cgroups) -> bool {
+    !processes_of(part, node, cgroups).is_empty()
+}
+
+fn processes_of(part: Part, node: Node, cgroups: &Cgroups) -> Vec<i32> {
+    let mut found = cgroups.processes(&cgroup(node, Some(part)));
+    found.retain(|pid| process::name(*pid).is_some_and(|comm| is(part, &comm)));
+    found
+}
+
 fn kill_part(part: Part, node: Node, cgroups: &Cgroups) -> Result<(), FaultError> {
-    let own = |comm: &str| is(part, comm);
-    let found: Vec<i32> = cgroups
-        .processes(&cgroup(node, Some(part)))
-        .into_iter()
-        .filter(|pid| process::name(*pid).is_some_and(|comm| own(&comm)))
-        .collect();
+    let found = processes_of(part, node, cgroups);
     if found.is_empty() {
         return Err(FaultError::Absent { part, node });
     }
@@ -197,12 +201,12 @@ fn is(part: Part, comm: &str) -> bool {
     }
 }
 
-fn cgroups_of(part: Part, node: Node, cgroups: &Cgroups) -> Result<Vec<String>, FaultError> {
+/// The cgroups in which a part runs: its own, or those of its containers.
+fn cgroups_of(part: Part, node: Node, cgroups: &Cgroups) -> Vec<String> {
     if part.has_cgroup() {
-        return Ok(vec![cgroup(node, Some(part))]);
+        return vec![cgroup(node, Some(part))];
     }
-    let found = cgroups.holding(&cgroup(node, None), |comm| is(part, comm));
-    if found.is_empty() { Err(FaultError::Absent { part, node }) } else { Ok(found) }
+    cgroups.holding(&cgroup(node, None), |comm| is(part, comm))
 }
 
 #[cfg(test)]

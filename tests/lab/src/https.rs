@@ -72,22 +72,22 @@ pub enum HttpsError {
 
 /// A status and a body.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The body, at most 256 KiB.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// A client with a certificate of its own, which trusts one authority.
 #[derive(Clone)]
-pub struct HttpsClient {
+pub(crate) struct HttpsClient {
     connector: TlsConnector,
 }
 
 impl HttpsClient {
     /// Reads three PEM files: the authority to trust, our certificate, its key.
-    pub fn new(authority: &Path, certificate: &Path, key: &Path) -> Result<Self, HttpsError> {
+    pub(crate) fn new(authority: &Path, certificate: &Path, key: &Path) -> Result<Self, HttpsError> {
         let mut roots = RootCertStore::empty();
         for authority in certificates(authority)? {
             roots.add(authority).map_err(HttpsError::Tls)?;
@@ -105,7 +105,7 @@ impl HttpsClient {
     }
 
     /// Sends one request, `body` being JSON or empty, and reads the whole answer; all of it within `deadline`.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         address: SocketAddr,
         (method, path, body): (Method, &str, Vec<u8>),

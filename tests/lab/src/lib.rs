@@ -1,5 +1,33 @@
-//! stub
-mod https;
-pub mod layout;
-pub mod vip;
+//! A control plane of real parts on one Linux machine, to break and to watch being recovered.
+//!
+//! [`Lab`] is the whole: raise it, find it, break it, heal it, take it down. Each node is a network namespace and a
+//! cgroup with a real etcd, containerd, kubelet, API server and controller manager; simulated are Talos's machined in
+//! front of them, and the agent that moves the VIP ([`vip`]). [`drill`]s play an outage on it and judge what comes back.
+//! The processes of a lab are the `defib-lab` program: [`program`] says where it is looked for. It needs root.
+//!
+//! Left out, by intent: anything of defib's. The lab judges defib, so it shares no code with it.
+
 pub mod drill;
+mod exec;
+pub mod fault;
+mod files;
+mod https;
+mod lab;
+pub mod layout;
+mod machined;
+mod node;
+mod pki;
+mod programs;
+mod ready;
+pub mod status;
+mod system;
+mod teardown;
+pub mod vip;
+
+pub use exec::{ExecError, Joined, exec};
+pub use fault::Fault;
+pub use https::HttpsError;
+pub use lab::{About, Lab, LabError, UpOptions, program};
+pub use layout::{Layout, Node, Part, Place};
+pub use machined::{CallRecord, MachinedError, run as run_machined};
+pub use programs::{Program, ProgramsError, provide as provide_programs};

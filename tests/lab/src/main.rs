@@ -1,2 +1,9 @@
-//! stub
-fn main() {}
+//! `defib-lab`: what was typed, done.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

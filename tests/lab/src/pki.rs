@@ -53,7 +53,8 @@ pub(crate) fn make(layout: &Layout) -> Result<(), PkiError> {
         pki.issue(&etcd, &format!("etcd-{node}"), Holder::both(node.name(), &names))?;
         pki.issue(&talos, &format!("machined-{node}"), Holder::server(node.name(), &names))?;
         names.addresses.extend([IpAddr::from(VIP), IpAddr::from(SERVICE)]);
-        let services = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+        let services =
+            ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
         names.hosts.extend(services);
         pki.issue(&kubernetes, &format!("apiserver-{node}"), Holder::server("kube-apiserver", &names))?;
         let kubelet = format!("system:node:{node}");
@@ -121,7 +122,8 @@ impl Pki<'_> {
         let mut params = dated(CertificateParams::default());
         params.distinguished_name = distinguished(name, None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         let certificate = params.self_signed(&key).map_err(failed)?;
         self.write(self.layout.certificate(name), &certificate.pem())?;
         Ok(Issuer::new(params, key))

@@ -23,7 +23,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramsError {
     /// There is neither the program nor a Go to build it.
-    #[error("{programs} are neither in KUBEBUILDER_ASSETS nor on the PATH, and building them needs `go`, which is missing")]
+    #[error(
+        "{programs} are neither in KUBEBUILDER_ASSETS nor on the PATH, and building them needs `go`, which is missing"
+    )]
     NoGo {
         /// What is missing.
         programs: String,

@@ -3,8 +3,10 @@
 //! It goes by what the kernel and the file system show, not by anything remembered, so it ends a lab that came up, one
 //! that was killed half-way, and none at all alike. Left alone: the cache of programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::layout::{CGROUP, Layout, Node};
 use crate::system::cgroup::{CgroupError, Cgroups};
@@ -36,7 +38,6 @@ pub enum TeardownError {
 pub(crate) fn everything(layout: &Layout, cgroups: &Cgroups) -> Result<(), TeardownError> {
     cgroups.kill_all(CGROUP)?;
     cgroups.remove(CGROUP)?;
-    Tunables::restore(layout);
     // Read before their folders go: a shim's socket lies outside, named by a hash.
     let sockets: Vec<PathBuf> = Node::ALL.iter().flat_map(|node| shim_sockets(&layout.node(*node))).collect();
     // Namespaces end here too: each is held by a mount alone.
@@ -49,6 +50,7 @@ pub(crate) fn everything(layout: &Layout, cgroups: &Cgroups) -> Result<(), Teard
             remove(std::fs::remove_file(&link), &link)?;
         }
     }
+    Before::restore(layout)?;
     remove(std::fs::remove_dir_all(layout.run()), layout.run())
 }
 
@@ -73,40 +75,57 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// Settings of the whole machine's kernel that a kubelet changes when it starts; put back when the lab goes.
-pub(crate) struct Tunables;
+/// Folders outside the run folder that a kubelet or containerd makes, whatever its configuration says.
+const FOLDERS: [&str; 3] = ["/var/lib/kubelet", "/var/log/containers", "/run/containerd"];
+/// Settings of the whole machine's kernel that a kubelet changes when it starts.
+const TUNABLES: [&str; 6] = [
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+];
 
-impl Tunables {
-    const NAMES: [&str; 6] = [
-        "vm/overcommit_memory",
-        "vm/panic_on_oom",
-        "kernel/panic",
-        "kernel/panic_on_oops",
-        "kernel/keys/root_maxkeys",
-        "kernel/keys/root_maxbytes",
-    ];
+/// The machine as it was before a lab changed it, to be put back.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Before {
+    /// Values below /proc/sys.
+    tunables: BTreeMap<String, String>,
+    /// Those of [`FOLDERS`] that were not there.
+    absent: BTreeSet<String>,
+}
 
-    /// Notes them down before the first kubelet starts.
-    pub(crate) fn save(layout: &Layout) -> std::io::Result<()> {
-        let value = |name: &&str| std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok();
-        let found = Self::NAMES.iter().filter_map(|name| value(name).map(|text| (*name, text.trim().to_owned())));
-        let found: BTreeMap<&str, String> = found.collect();
-        std::fs::write(Self::file(layout), serde_json::to_vec(&found)?)
+impl Before {
+    /// Notes it down; to be called before the first kubelet starts.
+    pub(crate) fn note(layout: &Layout) -> std::io::Result<()> {
+        let value = |name: &str| std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok();
+        let found = |name: &str| value(name).map(|text| (name.to_owned(), text.trim().to_owned()));
+        let absent = |folder: &&str| !Path::new(folder).exists();
+        let before = Self {
+            tunables: TUNABLES.into_iter().filter_map(found).collect(),
+            absent: FOLDERS.into_iter().filter(absent).map(str::to_owned).collect(),
+        };
+        std::fs::write(Self::file(layout), serde_json::to_vec(&before)?)
     }
 
-    /// Puts back what was noted, where it differs. A machine that does not let them be written did not let the kubelet.
-    fn restore(layout: &Layout) {
-        let Ok(text) = std::fs::read(Self::file(layout)) else { return };
-        let saved: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
-        for (name, value) in saved.iter().filter(|(name, _)| Self::NAMES.contains(&name.as_str())) {
+    /// Puts back what differs. A machine that does not let a setting be written did not let the kubelet write it either.
+    fn restore(layout: &Layout) -> Result<(), TeardownError> {
+        let noted = std::fs::read(Self::file(layout)).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        let Some(before) = noted else { return Ok(()) };
+        for (name, value) in before.tunables.iter().filter(|(name, _)| TUNABLES.contains(&name.as_str())) {
             let path = Path::new("/proc/sys").join(name);
             if std::fs::read_to_string(&path).is_ok_and(|found| found.trim() != value) {
                 let _ = std::fs::write(&path, value);
             }
         }
+        for folder in FOLDERS.into_iter().filter(|folder| before.absent.contains(*folder)) {
+            remove(std::fs::remove_dir_all(folder), Path::new(folder))?;
+        }
+        Ok(())
     }
 
     fn file(layout: &Layout) -> PathBuf {
-        layout.run().join("tunables.json")
+        layout.run().join("before.json")
     }
 }

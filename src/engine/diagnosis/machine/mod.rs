@@ -1,4 +1,4 @@
 //! Conditions of the machines beneath.
 
-pub(super) mod unreachable;
 pub(super) mod kubelet_down;
+pub(super) mod unreachable;

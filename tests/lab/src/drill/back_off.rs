@@ -5,9 +5,9 @@
 //! Then cp2's etcd thaws: quorum is back, and the API servers sit out a back-off whose cause is over. One restart of one
 //! kubelet ends it; the cluster alone waits. Left out: judging (`judge`), and cp3, which stays frozen to the end.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::DrillError;
 use super::clock::{UnixMs, now_ms, wait};
 use super::journal::Journal;
 use super::judge::{self, Evidence, Expected};
@@ -15,7 +15,6 @@ use super::kubelet_log::KubeletLog;
 use super::probe::{Sight, Tracks};
 use super::stage::{Stage, VIP_TARGET};
 use super::story::Voice;
-use super::{DrillError, api_servers};
 use crate::layout::{Node, Part};
 
 /// The drill's name.
@@ -58,7 +57,6 @@ pub(super) fn perform(stage: &mut Stage<'_>) -> Result<Evidence, DrillError> {
         node,
         log: KubeletLog::from_end(stage.layout.log(node, Part::Kubelet)),
         told_s: 0,
-        killed: BTreeSet::new(),
     });
     let first_fault = now_ms();
     story.first_fault(first_fault);
@@ -113,7 +111,6 @@ struct Watched {
     node: Node,
     log: KubeletLog,
     told_s: u64,
-    killed: BTreeSet<i32>,
 }
 
 /// One round of the contention: kills what runs; true once every log tells of a back-off that is deep enough.
@@ -122,13 +119,11 @@ fn contend(stage: &mut Stage<'_>, victims: &mut [Watched]) -> Result<bool, Drill
     let mut deep = true;
     for victim in victims {
         let node = victim.node;
-        victim.killed.extend(api_servers::kill_on(node)?);
+        stage.kill_api_server(node)?;
         let depth_s = victim.log.deepest_s().map_err(DrillError::KubeletLog)?;
         if depth_s > victim.told_s {
             victim.told_s = depth_s;
-            let killed = victim.killed.len();
-            let line =
-                format!("{node}'s kubelet waits {depth_s} s before the next attempt ({killed} API servers killed)");
+            let line = format!("{node}'s kubelet waits {depth_s} s before the next attempt to start its API server");
             stage.story.say(Voice::Lab, line);
         }
         deep &= depth_s >= DEPTH_S;

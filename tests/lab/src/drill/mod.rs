@@ -5,7 +5,6 @@
 //! call logs, service is what the lab's own probes see. Whatever happens, the faults are healed at the end. Left out: any
 //! knowledge of how defib decides.
 
-mod api_servers;
 mod back_off;
 mod clock;
 mod defib;
@@ -29,7 +28,6 @@ pub use keep::KeepError;
 pub use probe::ProbeError;
 
 use crate::https::HttpsError;
-use crate::system::cgroup::CgroupError;
 use crate::{Lab, LabError};
 use stage::Stage;
 use story::{Audience, Story, Voice};
@@ -59,7 +57,7 @@ pub enum DrillError {
     #[error("there is no drill {0:?}; there is: {list}", list = DRILLS.join(", "))]
     Unknown(String),
     /// The lab failed.
-    #[error("the lab failed")]
+    #[error(transparent)]
     Lab(#[from] LabError),
     /// Something did not come in time.
     #[error(transparent)]
@@ -79,9 +77,6 @@ pub enum DrillError {
     /// A kubelet's log could not be followed.
     #[error("cannot read a kubelet's log")]
     KubeletLog(#[source] std::io::Error),
-    /// A node's processes could not be found.
-    #[error("cannot find the API servers' processes")]
-    Processes(#[from] CgroupError),
     /// The drill's folder of a journal could not be emptied.
     #[error("cannot empty the journal folder {}", path.display())]
     Journals {

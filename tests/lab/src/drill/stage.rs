@@ -3,6 +3,7 @@
 //! Everything that a drill asks of the lab goes through here, so that a drill's own file reads as its plot. Dropping a
 //! stage ends the probes and defib. Left out: healing, which the caller does even when the plot fails.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,11 +13,11 @@ use super::defib::{self, Defib};
 use super::judge::Call;
 use super::probe::Probes;
 use super::story::{Story, Voice};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultError};
 use crate::https::HttpsClient;
 use crate::layout::{API_PORT, Layout, Node, Part, Place, VIP};
 use crate::system::namespace;
-use crate::{Lab, UpOptions};
+use crate::{Lab, LabError, UpOptions};
 
 /// The VIP's name among the probes' targets; the others have their node's.
 pub(super) const VIP_TARGET: &str = "vip";
@@ -30,11 +31,18 @@ pub(super) fn defib_log(layout: &Layout) -> PathBuf {
 
 /// The lab that is up, or one raised for this drill; true for the latter.
 pub(super) fn lab(story: &Story) -> Result<(Lab, bool), DrillError> {
-    if let Ok(lab) = Lab::attach() {
-        return Ok((lab, false));
+    match Lab::attach() {
+        Err(LabError::NotUp) => {}
+        found => return Ok((found?, false)),
     }
     story.say(Voice::Lab, "raises a lab; this takes about a minute");
-    Ok((Lab::up(&UpOptions::default())?, true))
+    Ok((Lab::up(&UpOptions { say: told_to_stderr })?, true))
+}
+
+/// What happens while a lab is raised is no part of the story.
+fn told_to_stderr(line: &str) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The lab during a drill.
@@ -124,12 +132,20 @@ impl<'a> Stage<'a> {
         Ok(self.lab.mend(Fault::Hang(node, Some(Part::Etcd)))?)
     }
 
+    /// Kills a node's API server if one runs.
+    pub(super) fn kill_api_server(&self, node: Node) -> Result<(), DrillError> {
+        match self.lab.break_(Fault::Kill(node, Part::KubeApiserver)) {
+            Err(LabError::Fault(FaultError::Absent { .. })) => Ok(()),
+            made => Ok(made?),
+        }
+    }
+
     /// The calls that changed something, or were meant to, on any node since `began`; by time.
     pub(super) fn mutating_calls(&self, began: UnixMs) -> Result<Vec<Call>, DrillError> {
         let mut calls = Vec::new();
         for node in Node::ALL {
-            let records = self.lab.call_log(node)?.into_iter().filter(|call| call.mutating && call.at_ms >= began);
-            calls.extend(records.map(|call| Call {
+            let ours = self.lab.call_log(node)?.into_iter().filter(|call| call.mutating && call.at_ms >= began);
+            calls.extend(ours.map(|call| Call {
                 at: call.at_ms,
                 node: call.node,
                 rpc: call.rpc,

@@ -12,8 +12,7 @@ use tonic::{Request, Status};
 use super::wire::ContainerInfo;
 use super::wire::runtime::runtime_service_client::RuntimeServiceClient;
 use super::wire::runtime::{
-    ContainerState, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest,
-    PodSandboxStatusRequest,
+    ContainerState, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxStatusRequest,
 };
 
 /// For each question to containerd.

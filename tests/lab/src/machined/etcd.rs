@@ -112,7 +112,8 @@ impl Etcd {
         if answer.status != 200 {
             return Err(Status::unavailable(String::from_utf8_lossy(&answer.body).trim().to_owned()));
         }
-        serde_json::from_slice(&answer.body).map_err(|e| Status::internal(format!("etcd's answer is not understood: {e}")))
+        serde_json::from_slice(&answer.body)
+            .map_err(|e| Status::internal(format!("etcd's answer is not understood: {e}")))
     }
 }
 
@@ -127,7 +128,8 @@ mod tests {
 
     #[test]
     fn what_the_gateway_leaves_out_is_zero() {
-        let text = r#"{"header":{"member_id":"17"},"version":"3.6.16","dbSize":"20480","leader":"18446744073709551615"}"#;
+        let text =
+            r#"{"header":{"member_id":"17"},"version":"3.6.16","dbSize":"20480","leader":"18446744073709551615"}"#;
         let answer: StatusAnswer = serde_json::from_str(text).unwrap();
         assert_eq!(number::<u64>(&answer.header.member_id), 17);
         assert_eq!(number::<u64>(&answer.leader), u64::MAX);

@@ -44,7 +44,7 @@ use supervise::{Plan, Service};
 use wire::machine_service_server::MachineServiceServer;
 
 /// The messages of the two protocols, compiled from their .proto files.
-#[expect(missing_docs, unreachable_pub, reason = "generated")]
+#[expect(unreachable_pub, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 mod wire {
     tonic::include_proto!("machine");
 
@@ -108,8 +108,7 @@ pub fn run(node: Node, program: &Path) -> Result<(), MachinedError> {
         let path = layout.call_log(node);
         let calls = calls::CallLog::open(&path).map_err(|e| MachinedError::File { path, source: e.into() })?;
         let services = boot(&layout, node, program, &etcd);
-        let machined =
-            Machined { node, layout, services: Arc::new(services), etcd, calls: Arc::new(calls) };
+        let machined = Machined { node, layout, services: Arc::new(services), etcd, calls: Arc::new(calls) };
         let (accepted, connections) = mpsc::channel(CONNECTIONS_WAITING);
         tokio::spawn(accept(listener, acceptor, accepted));
         tonic::transport::Server::builder()
@@ -125,10 +124,18 @@ fn boot(layout: &Layout, node: Node, program: &Path, etcd: &etcd::Etcd) -> Vec<S
     let containerd = Health::Containerd(layout.containerd_socket(node));
     let plan = |part: Part, line: Vec<String>, health| Plan {
         part,
-        line: [program.display().to_string(), "exec".into(), "--part".into(), part.to_string(), node.to_string(), "--".into()]
-            .into_iter()
-            .chain(line)
-            .collect(),
+        program: line.first().cloned().unwrap_or_default(),
+        line: [
+            program.display().to_string(),
+            "exec".into(),
+            "--part".into(),
+            part.to_string(),
+            node.to_string(),
+            "--".into(),
+        ]
+        .into_iter()
+        .chain(line)
+        .collect(),
         log: layout.log(node, part),
         health,
         after: None,
@@ -182,11 +189,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MachinedErr
 }
 
 /// Takes connections for ever; each handshake in a task of its own, so that a slow one delays nobody.
-async fn accept(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    accepted: mpsc::Sender<std::io::Result<Authenticated>>,
-) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, accepted: mpsc::Sender<std::io::Result<Authenticated>>) {
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             // Out of file descriptors: the connection waits in the kernel until one is free.

@@ -61,7 +61,9 @@ pub(super) enum Order {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) part: Part,
-    /// The program and its arguments.
+    /// What runs, as it is told; `line` may begin with what leads there.
+    pub(super) program: String,
+    /// The command line.
     pub(super) line: Vec<String>,
     /// Where its output goes, appended.
     pub(super) log: PathBuf,
@@ -153,7 +155,7 @@ impl Keeper {
             }
         };
         let pid = child.id().unwrap_or_default();
-        self.tell("Running", &format!("Process Process([{:?}]) started with PID {pid}", self.plan.line[0]));
+        self.tell("Running", &format!("Process Process([{:?}]) started with PID {pid}", self.plan.program));
         let ordered = loop {
             tokio::select! {
                 ended = child.wait() => {

@@ -56,9 +56,11 @@ pub(crate) fn write(path: &Path) -> Result<(), ImageError> {
         entry
     });
     let index = json!({ "schemaVersion": 2, "manifests": named }).to_string();
-    let mut tar = Tar::default()
-        .file("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)
-        .file("index.json", 0o644, index.as_bytes());
+    let mut tar = Tar::default().file("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#).file(
+        "index.json",
+        0o644,
+        index.as_bytes(),
+    );
     for blob in [&config, &manifest, &layer] {
         tar = tar.file(&format!("blobs/{}", name(blob).replace(':', "/")), 0o644, blob);
     }
@@ -72,7 +74,14 @@ fn waiting() -> Result<(u16, &'static str, Vec<u8>), ImageError> {
         "x86_64" => Ok((62, "amd64", vec![0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7])),
         "aarch64" => {
             let words: [u32; 8] = [
-                0xd280_0000, 0xd280_0001, 0xd280_0002, 0xd280_0003, 0xd280_0004, 0xd280_0928, 0xd400_0001, 0x17ff_fff9,
+                0xd280_0000,
+                0xd280_0001,
+                0xd280_0002,
+                0xd280_0003,
+                0xd280_0004,
+                0xd280_0928,
+                0xd400_0001,
+                0x17ff_fff9,
             ];
             Ok((183, "arm64", words.iter().flat_map(|word| word.to_le_bytes()).collect()))
         }

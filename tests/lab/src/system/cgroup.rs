@@ -50,7 +50,7 @@ pub enum CgroupError {
 /// The machine's cgroup trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cgroups {
-    /// The roots of the v1 trees with their controllers, the named ones too.
+    /// The v1 trees, those with a name and no controller too, and at last a v2 tree that is mounted beside them.
     V1(Vec<Tree>),
     /// The root of the one v2 tree.
     V2(PathBuf),
@@ -92,7 +92,12 @@ impl Cgroups {
         }
         // systemd's own named tree beside a v2 tree that has the controllers does not make a machine v1.
         let has_controllers = trees.iter().any(|tree| tree.controllers.iter().any(|name| !name.starts_with("name=")));
-        if has_controllers { Some(Self::V1(trees)) } else { unified.map(Self::V2) }
+        if !has_controllers {
+            return unified.map(Self::V2);
+        }
+        // A v2 tree without controllers beside them: runc makes cgroups there too, so it is one tree more.
+        trees.extend(unified.map(|root| Tree { root, controllers: BTreeSet::new() }));
+        Some(Self::V1(trees))
     }
 
     /// `v1` or `v2`.
@@ -154,8 +159,10 @@ impl Cgroups {
     /// The cgroups at and below `name` that hold a process for which `wanted` says yes, by its kernel name.
     pub(crate) fn holding(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let root = self.governing();
-        let holds = |folder: &PathBuf| processes_in(folder).into_iter().filter_map(process::name).any(|comm| wanted(&comm));
-        let relative = |folder: &PathBuf| folder.strip_prefix(root).ok().map(|path| path.to_string_lossy().into_owned());
+        let holds =
+            |folder: &PathBuf| processes_in(folder).into_iter().filter_map(process::name).any(|comm| wanted(&comm));
+        let relative =
+            |folder: &PathBuf| folder.strip_prefix(root).ok().map(|path| path.to_string_lossy().into_owned());
         folders_below(&root.join(name)).iter().filter(|folder| holds(folder)).filter_map(relative).collect()
     }
 
@@ -298,8 +305,10 @@ fn folders_below(folder: &Path) -> Vec<PathBuf> {
     while let Some(at) = found.get(next).cloned() {
         next += 1;
         let entries = fs::read_dir(&at).into_iter().flatten().flatten();
-        let mut below: Vec<PathBuf> =
-            entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect();
+        let mut below: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect();
         below.sort();
         found.extend(below);
     }
@@ -333,8 +342,9 @@ mod tests {
                     31 24 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
                     32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
         let Some(Cgroups::V1(trees)) = Cgroups::among(list) else { panic!("not v1") };
-        assert_eq!(trees.len(), 2);
+        assert_eq!(trees.len(), 3);
         assert_eq!(trees[1].controllers, BTreeSet::from(["name=systemd".to_owned()]));
+        assert_eq!(trees[2].root, Path::new("/sys/fs/cgroup/unified"));
     }
 
     #[test]
@@ -342,10 +352,7 @@ mod tests {
         let list = "24 23 0:22 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         assert_eq!(Cgroups::among(list), Some(Cgroups::V2(PathBuf::from("/sys/fs/cgroup"))));
         let named = "25 23 0:23 / /sys/fs/cgroup/systemd rw - cgroup none rw,name=systemd\n";
-        assert_eq!(
-            Cgroups::among(&format!("{list}{named}")),
-            Some(Cgroups::V2(PathBuf::from("/sys/fs/cgroup")))
-        );
+        assert_eq!(Cgroups::among(&format!("{list}{named}")), Some(Cgroups::V2(PathBuf::from("/sys/fs/cgroup"))));
         assert_eq!(Cgroups::among("1 1 0:1 / /proc rw - proc proc rw\n"), None);
     }
 }

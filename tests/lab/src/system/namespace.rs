@@ -65,5 +65,6 @@ fn in_thread<T: Send>(
     file: &Path,
     work: impl FnOnce() -> Result<T, NamespaceError> + Send,
 ) -> Result<T, NamespaceError> {
-    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|_| Err(NamespaceError::Thread(file.to_owned())))
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|_| Err(NamespaceError::Thread(file.to_owned())))
 }

@@ -1,0 +1,209 @@
+//! One held gRPC connection to one address, over TLS with our own certificate.
+//!
+//! tonic's channel dials again by itself and hides that a connection ended, so it is handed a connection that is already
+//! made, once, and is thrown away at the first trouble. A held connection that turns out to be closed is no news of the
+//! other side: it is dialled anew, once, within the same deadline. One that falls silent does not tell whether the process
+//! or the machine is gone: the address is dialled beside it, and the failure names what truly failed. No HTTP/2 pings:
+//! Talos answers them with GOAWAY.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::{Ready, pending, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use defib_engine::observation::{Failure, Stage, Why};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::codegen::{Service, http};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::{CONNECT_WITHIN, Trouble, detail, failure};
+
+/// The largest message that is read.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A silent server's address is dialled anew at most so long before the deadline: a little longer than a dial may take.
+const LEAD_MAX: Duration = CONNECT_WITHIN.saturating_add(Duration::from_millis(100));
+
+/// An address and the connection to it that is held, if there is one.
+#[derive(Debug)]
+pub struct Held {
+    address: SocketAddr,
+    channel: Mutex<Option<Channel>>,
+}
+
+impl Held {
+    /// Nothing is dialled yet.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Held {
+        Held { address, channel: Mutex::default() }
+    }
+
+    /// Asks over the held connection, or over one that is made for it with what `config` gives. Two callers at once share
+    /// the connection, or make one each when there is none.
+    ///
+    /// # Errors
+    /// [`Trouble`]; `deadline` covers the dial too.
+    pub async fn ask<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        config: impl Fn() -> Result<Arc<ClientConfig>, Trouble>,
+        deadline: Duration,
+        question: impl Fn(Channel) -> F,
+    ) -> Result<T, Trouble> {
+        let until = Instant::now() + deadline;
+        let held = self.held().clone();
+        if let Some(channel) = held {
+            let lead = LEAD_MAX.min(deadline * 2 / 3);
+            match self.unless_mute(self.answer(until, question(channel)), until, lead).await {
+                Err(Trouble::Failed(Failure::Reset)) => {}
+                answer => return answer,
+            }
+        }
+        let channel = self.connect(config()?, until).await?;
+        self.answer(until, question(channel)).await
+    }
+
+    /// Waits for an answer over a held connection. When it is late, the address is dialled beside it, `lead` before the
+    /// end: where that fails too, its failure counts, for then not even the machine's kernel answers.
+    async fn unless_mute<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Trouble>>,
+        until: Instant,
+        lead: Duration,
+    ) -> Result<T, Trouble> {
+        let mut dialled = None;
+        let beside = async {
+            sleep_until(until.checked_sub(lead).unwrap_or(until)).await;
+            dialled = failure::dial(self.address, until).await.err();
+            pending::<Infallible>().await
+        };
+        let answer = tokio::select! {
+            biased;
+            never = beside => match never {},
+            answer = answer => answer,
+        };
+        match (answer, dialled) {
+            (Err(Trouble::Failed(Failure::Timeout(_))), Some(Trouble::Failed(failure))) => Err(failure.into()),
+            (answer, _) => answer,
+        }
+    }
+
+    /// Makes a connection and holds it from then on, whatever was held before.
+    ///
+    /// # Errors
+    /// [`Trouble`], and nothing was asked.
+    pub async fn connect(&self, config: Arc<ClientConfig>, until: Instant) -> Result<Channel, Trouble> {
+        let channel = dial(self.address, &config, until).await?;
+        *self.held() = Some(channel.clone());
+        Ok(channel)
+    }
+
+    /// Waits for the answer to one question, and lets go of the connection at trouble with it.
+    ///
+    /// # Errors
+    /// [`Trouble`]; the question may have arrived all the same.
+    pub async fn answer<T>(
+        &self,
+        until: Instant,
+        question: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Trouble> {
+        let status = match timeout_at(until, question).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(status)) => status,
+            Err(_) => {
+                // The next one dials: that tells a silent process from a silent machine.
+                *self.held() = None;
+                return Err(Failure::Timeout(Stage::Response).into());
+            }
+        };
+        if status.source().is_some() {
+            *self.held() = None;
+        }
+        Err(of_status(&status))
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Channel>> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// TCP, then TLS with the address as the name, then HTTP/2.
+async fn dial(address: SocketAddr, config: &ClientConfig, until: Instant) -> Result<Channel, Trouble> {
+    let tcp = failure::dial(address, until).await?;
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::from(address.ip());
+    let stream = match timeout_at(until, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(failure::trouble_of_io(&error, Stage::Handshake)),
+        Err(_) => return Err(Failure::Timeout(Stage::Handshake).into()),
+    };
+    let origin = http::Uri::try_from(format!("https://{address}")).map_err(Trouble::own_side)?;
+    // The scheme of the endpoint itself is plain: its TLS is ours, not tonic's.
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(Trouble::own_side)?.origin(origin);
+    let made = endpoint.connect_with_connector(Once(Some(stream)));
+    match timeout_at(until, made).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => Err(of_status(&Status::from_error(Box::new(error)))),
+        Err(_) => Err(Failure::Timeout(Stage::Handshake).into()),
+    }
+}
+
+/// Hands out one connection, and then none.
+struct Once(Option<TlsStream<TcpStream>>);
+
+impl Service<http::Uri> for Once {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Uri) -> Self::Future {
+        ready(self.0.take().map(TokioIo::new).ok_or_else(|| io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+/// What a gRPC status says. One with a source was made on our side of the wire, from a connection in trouble.
+fn of_status(status: &Status) -> Trouble {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return failure::trouble_of_io(error, Stage::Response);
+        }
+        if error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_closed() || error.is_canceled()) {
+            return Failure::Reset.into();
+        }
+        source = error.source();
+    }
+    if status.source().is_some() {
+        return Failure::Protocol(detail(status.message())).into();
+    }
+    said(status.code(), status.message())
+}
+
+/// What the other side says with a gRPC code and a text.
+pub(crate) fn said(code: Code, text: &str) -> Trouble {
+    let text = detail(text);
+    match code {
+        Code::Unauthenticated | Code::PermissionDenied => Trouble::Unknown(Why::Unauthorized(text)),
+        // tonic's own words for a message beyond the bound; it has no other way to say so.
+        Code::OutOfRange if text.starts_with("Error, decoded message length too large") => Failure::TooLarge.into(),
+        code => {
+            let code = u16::try_from(i32::from(code)).unwrap_or(u16::MAX);
+            Failure::Status { code, detail: text }.into()
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One etcd member, asked directly.
+//!
+//! etcd-client does the talking, over a connection of ours ([`Held`]): its own would balance over several members and
+//! dial again by itself. Answers are bounded by tonic's 4 MiB. Left out: everything that changes etcd.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use defib_engine::observation::EtcdStatus;
+use etcd_client::{Channel, Client, Error, GetOptions};
+use rustls::ClientConfig;
+use tonic::Status;
+
+use super::channel::Held;
+use super::tls::Files;
+use super::{Trouble, detail};
+
+/// The key that is read. It need not exist: reading nothing proves the same.
+const KEY: &str = "defib/probe";
+/// So many of a member's complaints are kept.
+const COMPLAINTS_MAX: usize = 16;
+
+/// What a read waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// This member's own store.
+    Serializable,
+    /// A quorum, which confirms that the answer is the newest.
+    Linearizable,
+}
+
+/// One member of one etcd.
+#[derive(Debug)]
+pub struct Member {
+    credential: Arc<Files>,
+    held: Held,
+}
+
+impl Member {
+    /// The member whose clients are served at this address. Nothing is dialled yet.
+    #[must_use]
+    pub fn new(credential: Arc<Files>, address: SocketAddr) -> Member {
+        Member { credential, held: Held::new(address) }
+    }
+
+    /// What the member says of itself. It answers alone: without quorum too.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn status(&self, deadline: Duration) -> Result<EtcdStatus, Trouble> {
+        self.held
+            .ask(|| self.config(), deadline, |channel| async {
+                let answer = client(channel).await?.maintenance_client().status().await.map_err(status_of)?;
+                let header = answer.header();
+                Ok(EtcdStatus {
+                    cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
+                    member_id: header.map_or(0, etcd_client::ResponseHeader::member_id),
+                    leader: answer.leader(),
+                    term: answer.raft_term(),
+                    index: answer.raft_index(),
+                    applied_index: answer.raft_applied_index(),
+                    db_size_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
+                    db_in_use_bytes: u64::try_from(answer.raft_used_db_size()).unwrap_or(0),
+                    learner: answer.is_learner(),
+                    errors: complaints(answer.errors()),
+                    version: detail(answer.version()),
+                })
+            })
+            .await
+    }
+
+    /// Reads one key.
+    ///
+    /// # Errors
+    /// [`Trouble`]; a lost quorum shows as a deadline that passed, or as etcd's own words when `deadline` is longer than
+    /// its 7 s.
+    pub async fn read(&self, read: Read, deadline: Duration) -> Result<(), Trouble> {
+        let options = match read {
+            Read::Serializable => GetOptions::new().with_serializable(),
+            Read::Linearizable => GetOptions::new(),
+        };
+        // The length of the value is nobody's business: only the answer counts.
+        let options = options.with_count_only();
+        self.held
+            .ask(|| self.config(), deadline, |channel| {
+                let options = Some(options.clone());
+                async { client(channel).await?.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
+            })
+            .await
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, Trouble> {
+        self.credential.client_config().map_err(Trouble::own_side)
+    }
+}
+
+/// What a member complains of, bounded: the first few, each by its beginning.
+pub(crate) fn complaints(said: &[String]) -> Vec<String> {
+    said.iter().take(COMPLAINTS_MAX).map(|one| detail(one)).collect()
+}
+
+async fn client(channel: tonic::transport::Channel) -> Result<Client, Status> {
+    Client::from_channel(Channel::Tonic(channel), None).await.map_err(status_of)
+}
+
+fn status_of(error: Error) -> Status {
+    match error {
+        Error::GRpcStatus(status) => status,
+        other => Status::from_error(Box::new(other)),
+    }
+}

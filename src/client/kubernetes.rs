@@ -1,0 +1,252 @@
+//! Asking one API server: `GET`, HTTP/1.1, over one held TLS connection.
+//!
+//! Held, because that is a sixth of the work of a fresh one, and HTTP/1.1, because it costs less than HTTP/2 and shows its
+//! end as well. A held connection that falls silent does not tell whether the process or the machine is gone: so before
+//! the deadline passes, the address is dialled once more beside it, and the failure names the stage that truly failed.
+//! Promised: one deadline for everything, [`BODY_BYTES_MAX`] of an answer, and no second try of a question that was sent.
+//! Left out: what a path's answer means (`observe::poll`).
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use defib_engine::observation::{Failure, Stage, Why};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::failure::{dial, of_io, trouble_of_io};
+use super::tls::{self, Files};
+use super::{CONNECT_WITHIN, Trouble, detail};
+
+/// An answer's body may be so large; a verbose `/readyz` has 2 KiB.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// An answer's head may be so large.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// So long before the deadline a silent server's address is dialled once more; a little longer than a dial may take, so
+/// that its end comes first.
+const BESIDE: Duration = CONNECT_WITHIN.saturating_add(Duration::from_millis(100));
+
+/// What an API server answered, with a status other than 401 and 403.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, at most [`BODY_BYTES_MAX`]; bytes that are not UTF-8 are replaced.
+    pub body: String,
+}
+
+/// One API server, or whatever stands at its address.
+#[derive(Debug)]
+pub struct Kubernetes {
+    address: SocketAddr,
+    files: Arc<Files>,
+    held: Mutex<Option<Connection>>,
+}
+
+impl Kubernetes {
+    /// Nothing is opened or dialled yet.
+    #[must_use]
+    pub fn new(address: SocketAddr, files: Arc<Files>) -> Kubernetes {
+        Kubernetes { address, files, held: Mutex::default() }
+    }
+
+    /// Asks for `path` over the held connection, or over a fresh one where none is held, or where the credential has
+    /// changed since. After a failure none is held.
+    ///
+    /// # Errors
+    /// [`Trouble`]: how the server failed, or why nothing can be said of it. 401 and 403 are [`Why::Unauthorized`].
+    pub async fn get(&self, path: &str, until: Instant) -> Result<Answer, Trouble> {
+        let config = self.files.client_config().map_err(Trouble::own_side)?;
+        let held = self.held().take().filter(|held| held.is_open() && Arc::ptr_eq(&held.config, &config));
+        let mut connection = match held {
+            Some(held) => held,
+            None => open(self.address, config, until).await?,
+        };
+        let answer = self.unless_silent(connection.get(path, until), until).await?;
+        *self.held() = Some(connection);
+        answer.authorized()
+    }
+
+    /// Opens a connection of its own, for a probe that wants to see who answers *now*.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::get`].
+    pub async fn open(&self, until: Instant) -> Result<Connection, Trouble> {
+        open(self.address, self.files.client_config().map_err(Trouble::own_side)?, until).await
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the answer; where it does not come, says whether the machine still takes connections.
+    async fn unless_silent(
+        &self,
+        answer: impl Future<Output = Result<Answer, Trouble>>,
+        until: Instant,
+    ) -> Result<Answer, Trouble> {
+        let mut trouble = None;
+        let beside = async {
+            tokio::time::sleep_until(until.checked_sub(BESIDE).unwrap_or(until)).await;
+            trouble = dial(self.address, until).await.err();
+            pending::<Infallible>().await
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            never = beside => match never {},
+        };
+        match (answer, trouble) {
+            (Err(Trouble::Failed(Failure::Timeout(_))), Some(trouble @ Trouble::Failed(_))) => Err(trouble),
+            (answer, _) => answer,
+        }
+    }
+}
+
+/// An open connection, and how it came to be. Closed when it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    sender: SendRequest<Empty<Bytes>>,
+    driver: AbortHandle,
+    /// How long TCP took.
+    pub connect: Duration,
+    /// How long TLS took after that.
+    pub handshake: Duration,
+    /// The certificate that the server showed, in DER.
+    pub certificate: Vec<u8>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+async fn open(address: SocketAddr, config: Arc<ClientConfig>, until: Instant) -> Result<Connection, Trouble> {
+    let began = Instant::now();
+    let stream = dial(address, until).await?;
+    let connected = Instant::now();
+    let name = ServerName::from(address.ip());
+    let shake = TlsConnector::from(Arc::clone(&config)).connect(name, stream);
+    let stream = timeout_at(until, shake)
+        .await
+        .map_err(|_| Failure::Timeout(Stage::Handshake))?
+        .map_err(|error| trouble_of_io(&error, Stage::Handshake))?;
+    let agreed = Instant::now();
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec());
+    let (sender, connection) = Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| of_hyper(&error))?;
+    let driver = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            // Whoever waits for an answer is told; an idle connection that ends is no news of its own.
+            tracing::trace!(%address, %error, "a held connection ended");
+        }
+    });
+    Ok(Connection {
+        address,
+        config,
+        sender,
+        driver: driver.abort_handle(),
+        connect: connected - began,
+        handshake: agreed - connected,
+        certificate: certificate.unwrap_or_default(),
+    })
+}
+
+impl Connection {
+    fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Asks for `path`, which begins with `/`, and reads the whole answer.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::get`], except that any status is an answer.
+    pub async fn get(&mut self, path: &str, until: Instant) -> Result<Answer, Trouble> {
+        let request = hyper::Request::get(path)
+            .header(HOST, self.address.to_string())
+            .header(USER_AGENT, concat!("defib/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "*/*")
+            .body(Empty::new())
+            .map_err(Trouble::own_side)?;
+        let exchange = async {
+            let response = self.sender.send_request(request).await.map_err(|error| of_hyper(&error))?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| of_body(error.as_ref()))?.to_bytes();
+            Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+        };
+        timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout(Stage::Response).into()))
+    }
+}
+
+impl Answer {
+    /// The answer, unless it says that we may not know.
+    ///
+    /// # Errors
+    /// 401 and 403 are [`Why::Unauthorized`].
+    pub fn authorized(self) -> Result<Answer, Trouble> {
+        match self.status {
+            401 | 403 => Err(Trouble::Unknown(Why::Unauthorized(format!("status {}", self.status)))),
+            _ => Ok(self),
+        }
+    }
+
+    /// The answer as the failure that it is to whoever hoped for another status.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        Failure::Status { code: self.status, detail: detail(&self.body) }
+    }
+}
+
+fn of_body(error: &(dyn Error + Send + Sync + 'static)) -> Trouble {
+    if error.is::<LengthLimitError>() {
+        return Failure::TooLarge.into();
+    }
+    match error.downcast_ref::<hyper::Error>() {
+        Some(error) => of_hyper(error),
+        None => Failure::Protocol(detail(&error.to_string())).into(),
+    }
+}
+
+fn of_hyper(error: &hyper::Error) -> Trouble {
+    // The cause first: hyper wraps what the kernel and rustls say.
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            if tls::behind(io).is_some_and(tls::refuses_us) {
+                return Trouble::Unknown(Why::Unauthorized(detail(&io.to_string())));
+            }
+            return of_io(io, Stage::Response).into();
+        }
+        cause = inner.source();
+    }
+    let text = || detail(&error.to_string());
+    if error.is_parse_too_large() {
+        Failure::TooLarge.into()
+    } else if error.is_parse() {
+        Failure::Garbage(text()).into()
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        Failure::Reset.into()
+    } else {
+        Failure::Protocol(text()).into()
+    }
+}

@@ -1,0 +1,130 @@
+//! A talosconfig, as `talosctl` writes it: which context, and the credential in it.
+//!
+//! Read when it is first needed, and again when the file changes. The endpoints and nodes that it names are not used:
+//! whom defib asks stands in its own configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ClientConfig;
+
+use crate::client::tls::{Files, TlsError};
+use crate::config::Talos;
+use crate::yaml::{self, Entry, Node, Problem, Problems, Value, Walk};
+
+/// A talosconfig may be so large.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why there is no usable credential in a talosconfig. Always our own side's matter.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// It is missing, or may not be read.
+    #[error("cannot read {}", .file.display())]
+    Read {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what a talosconfig is: every problem with its place, without the lines themselves, which may hold a key.
+    #[error("{0}")]
+    Content(String),
+    /// What it holds is no credential.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// The credential in one context of one talosconfig.
+#[derive(Debug)]
+pub struct Credential {
+    talos: Talos,
+    made: Mutex<Option<(Stamp, Arc<Files>)>>,
+}
+
+/// Modification time and length.
+type Stamp = (SystemTime, u64);
+
+impl Credential {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(talos: &Talos) -> Credential {
+        Credential { talos: talos.clone(), made: Mutex::default() }
+    }
+
+    /// The configuration for one connection; see [`Files::client_config`].
+    ///
+    /// # Errors
+    /// [`CredentialError`], every time it is asked for until it is mended.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, CredentialError> {
+        let file = &self.talos.talosconfig;
+        let stamp = std::fs::metadata(file)
+            .and_then(|found| Ok((found.modified()?, found.len())))
+            .map_err(|source| CredentialError::Read { file: file.clone(), source })?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = match made.as_ref() {
+            Some((seen, files)) if *seen == stamp => Arc::clone(files),
+            _ => Arc::new(read(file, self.talos.context.as_deref())?),
+        };
+        *made = Some((stamp, Arc::clone(&files)));
+        Ok(files.client_config()?)
+    }
+}
+
+fn read(file: &Path, context: Option<&str>) -> Result<Files, CredentialError> {
+    let source = yaml::text(file, BYTES_MAX).map_err(content)?;
+    let walk = Walk::new(file, &source);
+    let texts = yaml::parse(&walk).and_then(|root| credential(&walk, &root, context));
+    let [ca, certificate, key] = walk.end(texts).map_err(content)?;
+    Ok(Files::from_pem(file, ca, certificate, key))
+}
+
+fn content(problems: Problems) -> CredentialError {
+    let line = |problem: Problem| Problem { snippet: String::new(), ..problem }.to_string().trim_end().to_owned();
+    CredentialError::Content(problems.0.into_iter().map(line).collect::<Vec<_>>().join("; "))
+}
+
+/// The PEM texts of the authority, of our certificate and of its key.
+fn credential(walk: &Walk<'_>, root: &Node, context: Option<&str>) -> Option<[Vec<u8>; 3]> {
+    let name = match context {
+        Some(name) => name,
+        None => walk.text(value(walk, root, "a talosconfig", "context")?, "the context")?,
+    };
+    let contexts = value(walk, root, "a talosconfig", "contexts")?;
+    let entries = entries(walk, contexts, "contexts")?;
+    let find = |name: &str| entries.iter().find(|entry| entry.key == name);
+    let names = entries.iter().map(|entry| entry.key.as_str());
+    let chosen = &walk.word(contexts.place, name, "the context", find, names)?.value;
+    let (ca, certificate, key) = (pem(walk, chosen, "ca"), pem(walk, chosen, "crt"), pem(walk, chosen, "key"));
+    Some([ca?, certificate?, key?])
+}
+
+/// A PEM text in base64.
+fn pem(walk: &Walk<'_>, context: &Node, key: &str) -> Option<Vec<u8>> {
+    let node = value(walk, context, "the context", key)?;
+    let packed: String = walk.text(node, key)?.split_whitespace().collect();
+    let bytes = STANDARD.decode(packed).ok();
+    if bytes.is_none() {
+        walk.problem(node.place, format!("{key} is not base64"));
+    }
+    bytes
+}
+
+/// The value of a key that must be there. Keys that we do not know are let be: the file is talosctl's.
+fn value<'n>(walk: &Walk<'_>, map: &'n Node, what: &str, key: &str) -> Option<&'n Node> {
+    let found = entries(walk, map, what)?.iter().find(|entry| entry.key == key);
+    if found.is_none() {
+        walk.problem(map.place, format!("{what} needs a {key:?}"));
+    }
+    found.map(|entry| &entry.value)
+}
+
+fn entries<'n>(walk: &Walk<'_>, node: &'n Node, what: &str) -> Option<&'n [Entry]> {
+    let Value::Map(entries) = &node.value else {
+        walk.problem(node.place, format!("{what} is a map"));
+        return None;
+    };
+    Some(entries)
+}

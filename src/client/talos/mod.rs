@@ -1,0 +1,233 @@
+//! One Talos machine, asked directly at its own address, never through another one.
+//!
+//! Replies come as a list with one message a machine; a failure may hide inside an OK reply, in the message's metadata,
+//! and is read as the failure that it is. The only call that changes anything is [`Talos::restart_service`], which dials
+//! for itself, so that it is sent once or not at all.
+
+mod credential;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use defib_engine::observation::{Container, EtcdStatus, Failure, Service, TalosServices, Why};
+use rustls::ClientConfig;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+pub use self::credential::{Credential, CredentialError};
+use super::channel::{Held, MESSAGE_BYTES_MAX, said};
+use super::{Trouble, detail, etcd};
+use wire::machine_service_client::MachineServiceClient;
+
+/// So many services, or containers, of one machine are kept.
+const ITEMS_MAX: usize = 1_024;
+/// So many bytes of one log are read.
+const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// The Talos API of one machine.
+#[derive(Debug)]
+pub struct Talos {
+    credential: Arc<Credential>,
+    held: Held,
+}
+
+/// How an attempt to change something ended, where it did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The request never left: nothing was done.
+    #[error("nothing was sent: {0}")]
+    NotSent(Trouble),
+    /// Talos said no: nothing was done.
+    #[error("refused: {0}")]
+    Refused(Trouble),
+    /// No clear answer: it may have been done.
+    #[error("no clear answer: {0}")]
+    Unanswered(Trouble),
+}
+
+impl Talos {
+    /// The machine at this address. Nothing is dialled yet.
+    #[must_use]
+    pub fn new(credential: Arc<Credential>, address: SocketAddr) -> Talos {
+        Talos { credential, held: Held::new(address) }
+    }
+
+    /// The machine's services and its version.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn services(&self, deadline: Duration) -> Result<TalosServices, Trouble> {
+        let (list, version) = self
+            .ask(deadline, |machine| async move {
+                let (mut one, mut other) = (machine.clone(), machine);
+                let (list, version) = tokio::try_join!(one.service_list(wire::Empty {}), other.version(wire::Empty {}))?;
+                Ok((list.into_inner().messages, version.into_inner().messages))
+            })
+            .await?;
+        let list = only(list, |list| list.metadata.as_ref())?;
+        let version = only(version, |version| version.metadata.as_ref())?;
+        Ok(TalosServices {
+            version: detail(&version.version.unwrap_or_default().tag),
+            services: list.services.into_iter().take(ITEMS_MAX).map(service).collect(),
+        })
+    }
+
+    /// The containers and sandboxes of the pods in `kube-system`, dead ones included.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn containers(&self, deadline: Duration) -> Result<Vec<Container>, Trouble> {
+        let messages = self
+            .ask(deadline, |mut machine| async move {
+                let driver = wire::ContainerDriver::Cri.into();
+                let request = wire::ContainersRequest { namespace: "k8s.io".to_owned(), driver };
+                Ok(machine.containers(request).await?.into_inner().messages)
+            })
+            .await?;
+        let all = only(messages, |message| message.metadata.as_ref())?.containers;
+        Ok(all.into_iter().map(container).filter(|one| one.pod.starts_with("kube-system/")).take(ITEMS_MAX).collect())
+    }
+
+    /// The last lines of the kubelet's log, at most 1 MiB of them.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn kubelet_log(&self, tail_lines: u16, deadline: Duration) -> Result<String, Trouble> {
+        let chunks = self
+            .ask(deadline, |mut machine| async move {
+                let request = wire::LogsRequest {
+                    namespace: "system".to_owned(),
+                    id: "kubelet".to_owned(),
+                    driver: wire::ContainerDriver::Containerd.into(),
+                    follow: false,
+                    tail_lines: i32::from(tail_lines),
+                };
+                let mut stream = machine.logs(request).await?.into_inner();
+                let (mut chunks, mut bytes) = (Vec::new(), 0);
+                while bytes <= LOG_BYTES_MAX
+                    && let Some(chunk) = stream.message().await?
+                {
+                    bytes += chunk.bytes.len();
+                    chunks.push(chunk);
+                }
+                Ok(chunks)
+            })
+            .await?;
+        let mut log = Vec::new();
+        for chunk in chunks {
+            log.extend(only(vec![chunk], |chunk| chunk.metadata.as_ref())?.bytes);
+        }
+        if log.len() > LOG_BYTES_MAX {
+            return Err(Failure::TooLarge.into());
+        }
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// etcd's `Status` of the member on this machine, as Talos relays it. The cluster's id is not among it.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn etcd_status(&self, deadline: Duration) -> Result<EtcdStatus, Trouble> {
+        let messages = self
+            .ask(deadline, |mut machine| async move {
+                Ok(machine.etcd_status(wire::Empty {}).await?.into_inner().messages)
+            })
+            .await?;
+        let status = only(messages, |message| message.metadata.as_ref())?.member_status.unwrap_or_default();
+        Ok(EtcdStatus {
+            cluster_id: 0,
+            member_id: status.member_id,
+            leader: status.leader,
+            term: status.raft_term,
+            index: status.raft_index,
+            applied_index: status.raft_applied_index,
+            db_size_bytes: u64::try_from(status.db_size).unwrap_or(0),
+            db_in_use_bytes: u64::try_from(status.db_size_in_use).unwrap_or(0),
+            learner: status.is_learner,
+            errors: etcd::complaints(&status.errors),
+            version: detail(&status.protocol_version),
+        })
+    }
+
+    /// Restarts a service, and returns what Talos says of it. Sent at most once, over a connection made for it; Talos
+    /// answers when the service was told to start, not when it is healthy.
+    ///
+    /// # Errors
+    /// [`ActError`] tells whether it may have been done.
+    pub async fn restart_service(&self, id: &str, deadline: Duration) -> Result<String, ActError> {
+        let until = Instant::now() + deadline;
+        let config = self.config().map_err(ActError::NotSent)?;
+        let channel = self.held.connect(config, until).await.map_err(ActError::NotSent)?;
+        let request = wire::ServiceRestartRequest { id: id.to_owned() };
+        let answer = self.held.answer(until, async { machine(channel).service_restart(request).await });
+        let messages = answer.await.map_err(refused_or_unanswered)?.into_inner().messages;
+        if messages.is_empty() {
+            return Ok(String::new());
+        }
+        let restart = only(messages, |message| message.metadata.as_ref()).map_err(ActError::Refused)?;
+        Ok(detail(&restart.resp))
+    }
+
+    async fn ask<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        deadline: Duration,
+        question: impl Fn(MachineServiceClient<Channel>) -> F,
+    ) -> Result<T, Trouble> {
+        self.held.ask(|| self.config(), deadline, |channel| question(machine(channel))).await
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, Trouble> {
+        self.credential.client_config().map_err(Trouble::own_side)
+    }
+}
+
+fn machine(channel: Channel) -> MachineServiceClient<Channel> {
+    MachineServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// The one message of a reply, if it is not a failure in disguise.
+fn only<T>(messages: Vec<T>, metadata: impl Fn(&T) -> Option<&wire::Metadata>) -> Result<T, Trouble> {
+    let Some(message) = messages.into_iter().next() else {
+        return Err(Failure::Protocol("a reply without a message".to_owned()).into());
+    };
+    let failure = metadata(&message).and_then(|metadata| {
+        let status = metadata.status.clone().unwrap_or_default();
+        let text = if metadata.error.is_empty() { &status.message } else { &metadata.error };
+        let code = if status.code == 0 { Code::Unknown } else { Code::from_i32(status.code) };
+        (!metadata.error.is_empty() || status.code != 0).then(|| said(code, text))
+    });
+    failure.map_or(Ok(message), Err)
+}
+
+/// A server that answers with a status of its own did not act, unless the status says that it lost its way in between.
+fn refused_or_unanswered(trouble: Trouble) -> ActError {
+    const LOST: [Code; 4] = [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Aborted];
+    match &trouble {
+        Trouble::Failed(Failure::Status { code, .. }) if !LOST.iter().any(|lost| i32::from(*lost) == i32::from(*code)) => {
+            ActError::Refused(trouble)
+        }
+        Trouble::Unknown(Why::Unauthorized(_)) => ActError::Refused(trouble),
+        _ => ActError::Unanswered(trouble),
+    }
+}
+
+fn service(info: wire::ServiceInfo) -> Service {
+    let healthy = info.health.filter(|health| !health.unknown).map(|health| health.healthy);
+    Service { id: detail(&info.id), state: detail(&info.state), healthy }
+}
+
+fn container(info: wire::ContainerInfo) -> Container {
+    Container {
+        running: matches!(info.status.as_str(), "CONTAINER_RUNNING" | "SANDBOX_READY"),
+        name: detail(&info.name),
+        pod: detail(&info.pod_id),
+        pod_uid: detail(&info.uid),
+        id: detail(&info.internal_id),
+    }
+}

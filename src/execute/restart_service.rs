@@ -1,0 +1,17 @@
+//! Restarts a Talos service. Talos answers when the service was told to start, not when it is healthy.
+
+use std::time::Duration;
+
+use defib_engine::playbook::RestartableService;
+use defib_engine::record::Outcome;
+
+use crate::client::talos::{ActError, Talos};
+
+pub(super) async fn run(talos: &Talos, service: RestartableService, deadline: Duration) -> Outcome {
+    match talos.restart_service(service.id(), deadline).await {
+        Ok(said) if said.is_empty() => Outcome::Done("Talos accepted it".to_owned()),
+        Ok(said) => Outcome::Done(format!("Talos said {said:?}")),
+        Err(error @ (ActError::NotSent(_) | ActError::Refused(_))) => Outcome::Failed(error.to_string()),
+        Err(error @ ActError::Unanswered(_)) => Outcome::Unknown(error.to_string()),
+    }
+}

@@ -1,0 +1,37 @@
+//! talos.services, talos.containers and talos.kubelet-log of one machine; and etcd.status through it, where there is no
+//! credential for etcd itself.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use defib_engine::observation::{Facts, ProbeKind, Seen};
+
+use crate::client::Trouble;
+use crate::client::talos::Talos;
+use crate::observe::klog;
+
+/// So many lines of the kubelet's log are read: a kubelet in trouble writes a few a second, and repeats its back-off some
+/// ten seconds apart.
+const TAIL_LINES: u16 = 400;
+
+/// Asks one machine.
+pub async fn poll(client: &Talos, kind: ProbeKind, deadline: Duration) -> Seen {
+    match answer(client, kind, deadline).await {
+        Ok(facts) => Seen::Healthy(facts),
+        Err(trouble) => trouble.into(),
+    }
+}
+
+async fn answer(client: &Talos, kind: ProbeKind, deadline: Duration) -> Result<Facts, Trouble> {
+    match kind {
+        ProbeKind::TalosContainers => client.containers(deadline).await.map(Facts::TalosContainers),
+        ProbeKind::TalosKubeletLog => {
+            // Ages are counted from when the question leaves.
+            let sent = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+            let text = client.kubelet_log(TAIL_LINES, deadline).await?;
+            let sent_unix_ms = i64::try_from(sent).unwrap_or(i64::MAX);
+            Ok(Facts::TalosKubeletLog(klog::back_off(&text, sent_unix_ms)))
+        }
+        ProbeKind::EtcdStatus => client.etcd_status(deadline).await.map(Facts::EtcdStatus),
+        _ => client.services(deadline).await.map(Facts::TalosServices),
+    }
+}

@@ -1,0 +1,57 @@
+//! The virtual address, always over a fresh connection: a held one would go on speaking with a node that has lost it.
+//!
+//! The stages are timed apart, and the certificate that is shown tells which node answered: each has its own.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use defib_engine::observation::{Facts, ProbeKind, Seen, Vip};
+use ring::digest::{SHA256, digest};
+use tokio::time::Instant;
+
+use crate::client::Trouble;
+use crate::client::kubernetes::Kubernetes;
+
+/// Connects, asks `/readyz`, and closes. 200 and 500 are answers, every other status is a failure.
+pub async fn poll(client: &Kubernetes, _: ProbeKind, deadline: Duration) -> Seen {
+    match ask(client, Instant::now() + deadline).await {
+        Ok(facts) => Seen::Healthy(Facts::Vip(facts)),
+        Err(trouble) => trouble.into(),
+    }
+}
+
+async fn ask(client: &Kubernetes, until: Instant) -> Result<Vip, Trouble> {
+    let mut connection = client.open(until).await?;
+    let asked = Instant::now();
+    let answer = connection.get("/readyz", until).await?.authorized()?;
+    let response = asked.elapsed();
+    if !matches!(answer.status, 200 | 500) {
+        return Err(answer.into_failure().into());
+    }
+    Ok(Vip {
+        ready: answer.status == 200,
+        certificate_sha256: hex(digest(&SHA256, &connection.certificate).as_ref()),
+        connect: connection.connect,
+        handshake: connection.handshake,
+        response,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_a_digest_in_hex() {
+        let empty = digest(&SHA256, b"");
+        assert_eq!(hex(empty.as_ref()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

@@ -1,0 +1,161 @@
+//! Asking everything at its cadence, and at once what the engine wishes for.
+//!
+//! Every probe is a task of its own, so a silent target delays nobody. At most one of a target and kind is under way; a
+//! wish for one that has already left is kept, and asked right after. Two bounds follow: no more tasks than there are
+//! probes, and no more kept wishes either. A full `out` holds up the probe that wants to report, and nothing else.
+//!
+//! The kubelet's log is worth its cost only while the API server's container of that node is known not to run: its rounds
+//! are passed over at other times, and the first one comes at once when the container is seen gone. A wish is always
+//! granted. Left out: time itself (`schedule`), and how anything is asked (`poll`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use defib_engine::event::Event;
+use defib_engine::observation::{Facts, Observation, ProbeKind, Seen, Target};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Observer;
+use super::schedule::Schedule;
+
+/// What the API server's container is called in a static pod.
+const API_SERVER: &str = "kube-apiserver";
+
+/// Observes until the other side of `wishes` or of `out` is gone.
+pub async fn run(
+    observer: Arc<Observer>,
+    mut wishes: mpsc::Receiver<(Target, ProbeKind)>,
+    out: mpsc::Sender<Event>,
+) {
+    let clock = observer.clock();
+    let mut round = Round::new(&observer);
+    let mut under_way = JoinSet::new();
+    loop {
+        let now = clock.tick();
+        let due = std::iter::from_fn(|| round.schedule.take_due(now)).collect::<Vec<_>>();
+        let mut start: Vec<usize> = due.into_iter().filter(|at| round.begin_due(*at)).collect();
+        if start.is_empty() {
+            let wake = round.schedule.next_due().map(|due| Instant::from_std(clock.instant(due)));
+            let due = async {
+                match wake {
+                    Some(wake) => tokio::time::sleep_until(wake).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = out.closed() => return,
+                wish = wishes.recv() => match wish {
+                    Some(wish) => start.extend(round.begin_wish(&wish)),
+                    None => return,
+                },
+                Some(ended) = under_way.join_next() => match ended {
+                    Ok(ended) => start.extend(round.end(ended, clock.tick())),
+                    Err(error) => tracing::error!(%error, "a probe did not end by itself"),
+                },
+                () = due => {}
+            }
+        }
+        for at in start {
+            let (observer, out, (target, kind)) = (Arc::clone(&observer), out.clone(), round.probes[at].clone());
+            under_way.spawn(async move {
+                let observation = observer.probe(&target, kind).await;
+                let runs = api_server_runs(&observation);
+                // Where nobody listens any more the loop above ends, too.
+                let _ = out.send(Event::Observed(observation)).await;
+                Ended { at, runs }
+            });
+        }
+    }
+}
+
+/// A probe that was asked and reported.
+struct Ended {
+    at: usize,
+    /// Whether the API server's container runs, if that was seen.
+    runs: Option<bool>,
+}
+
+/// What is under way and what comes next.
+struct Round {
+    probes: Vec<(Target, ProbeKind)>,
+    places: BTreeMap<(Target, ProbeKind), usize>,
+    states: Vec<State>,
+    schedule: Schedule,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    under_way: bool,
+    /// Wished for since it left.
+    again: bool,
+    /// Its rounds are passed over.
+    rests: bool,
+}
+
+impl Round {
+    fn new(observer: &Observer) -> Round {
+        let probes: Vec<_> = observer.wishes().into_iter().map(|(target, _, kind)| (target, kind)).collect();
+        let every = probes.iter().map(|(_, kind)| kind.every()).collect();
+        let rests = |kind| State { rests: kind == ProbeKind::TalosKubeletLog, ..State::default() };
+        Round {
+            places: probes.iter().cloned().enumerate().map(|(at, probe)| (probe, at)).collect(),
+            states: probes.iter().map(|(_, kind)| rests(*kind)).collect(),
+            schedule: Schedule::new(every, seed(), observer.clock().tick()),
+            probes,
+        }
+    }
+
+    /// May this probe, whose round is due, be asked now.
+    fn begin_due(&mut self, at: usize) -> bool {
+        let state = &mut self.states[at];
+        let begins = !state.under_way && !state.rests;
+        state.under_way |= begins;
+        begins
+    }
+
+    /// The probe to ask now for a wish; none where one is under way, which is then followed by another.
+    fn begin_wish(&mut self, wish: &(Target, ProbeKind)) -> Option<usize> {
+        let Some(&at) = self.places.get(wish) else {
+            tracing::debug!(target = %wish.0, kind = wish.1.name(), "wished for and not configured");
+            return None;
+        };
+        let state = &mut self.states[at];
+        state.again = state.under_way;
+        let begins = !state.under_way;
+        state.under_way = true;
+        begins.then_some(at)
+    }
+
+    /// Takes note of an end; gives the same probe where it was wished for meanwhile.
+    fn end(&mut self, ended: Ended, now: defib_engine::time::Tick) -> Option<usize> {
+        if let Some(runs) = ended.runs {
+            let log = (self.probes[ended.at].0.clone(), ProbeKind::TalosKubeletLog);
+            if let Some(&log) = self.places.get(&log) {
+                if self.states[log].rests && !runs {
+                    self.schedule.hasten(log, now);
+                }
+                self.states[log].rests = runs;
+            }
+        }
+        let state = &mut self.states[ended.at];
+        state.under_way = std::mem::take(&mut state.again);
+        state.under_way.then_some(ended.at)
+    }
+}
+
+/// Whether the API server's container runs, where this observation says it.
+fn api_server_runs(observation: &Observation) -> Option<bool> {
+    match &observation.seen {
+        Seen::Healthy(Facts::TalosContainers(containers)) => {
+            Some(containers.iter().any(|container| container.name == API_SERVER && container.running))
+        }
+        _ => None,
+    }
+}
+
+/// Another one for each process, so that instances do not fall into step.
+fn seed() -> u64 {
+    u64::from(std::process::id())
+}

@@ -1,0 +1,29 @@
+//! The drill `back-off`, once, judged by the lab.
+
+use std::process::Command;
+
+use crate::support::Stage;
+
+/// Issue-level goals, with room for a machine that does other things beside.
+const READY_WITHIN_MS: i64 = 15_000;
+const RESTORED_WITHIN_MS: i64 = 40_000;
+
+pub(crate) fn back_off(_: &Stage) {
+    let output = Command::new(defib_lab::program().unwrap())
+        .args(["drill", "back-off", "--output", "json", "--defib", env!("CARGO_BIN_EXE_defib")])
+        .output()
+        .unwrap();
+    let story = String::from_utf8_lossy(&output.stderr);
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{story}", String::from_utf8_lossy(&output.stdout)));
+    assert!(output.status.success() && verdict["ok"] == true, "{verdict:#}\n{story}");
+    assert_eq!(verdict["root"], "apiserver-crash-looping", "{verdict:#}");
+    assert_eq!(verdict["violations"], serde_json::json!([]), "{verdict:#}");
+    let actions = verdict["actions"].as_array().unwrap();
+    assert_eq!(actions.len(), 1, "{verdict:#}");
+    let (action, node) = (&actions[0]["action"], &actions[0]["node"]);
+    assert!(action == "restart-service kubelet" || action == "ServiceRestart kubelet", "{verdict:#}");
+    assert!(node == "cp1" || node == "cp2", "{verdict:#}");
+    assert!(verdict["api_ready_ms"].as_i64().is_some_and(|ms| ms <= READY_WITHIN_MS), "{verdict:#}");
+    assert!(verdict["restored_ms"].as_i64().is_some_and(|ms| ms <= RESTORED_WITHIN_MS), "{verdict:#}");
+}

@@ -1,0 +1,68 @@
+//! End to end: defib against a control plane of real parts. One lab serves every test; it is raised before the first,
+//! healed before each, and taken down after the last.
+//!
+//! It needs root. Without it these tests fail, unless `DEFIB_WITHOUT_LAB=1` leaves them out, and then they say how many.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![expect(clippy::print_stderr, reason = "a lab takes a while to come up, and a person waits")]
+
+mod check;
+mod daemon;
+mod drill;
+mod isolation;
+mod support;
+mod wire;
+
+use libtest_mimic::{Arguments, Trial};
+use support::Stage;
+
+type Case = (&'static str, fn(&Stage));
+
+/// In order: what breaks nothing first, the long drill last.
+const CASES: &[Case] = &[
+    ("wire::versions_services_and_containers_are_read_from_real_parts", wire::reads),
+    ("wire::a_reader_may_not_restart", wire::reader_may_not_restart),
+    ("wire::talos_refuses_to_restart_etcd", wire::etcd_is_not_restarted),
+    ("wire::a_stranger_is_turned_away_at_the_first_call", wire::stranger),
+    ("wire::the_kubelet_log_is_bounded_and_read", wire::kubelet_log),
+    ("check::a_healthy_cluster_is_healthy", check::healthy),
+    ("check::nothing_is_known_where_no_credential_can_be_read", check::without_credentials),
+    ("check::a_hung_member_is_named", check::hung_member),
+    ("check::a_frozen_machine_is_named_and_explains_alone", check::frozen_machine),
+    ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),
+    ("daemon::a_second_one_says_who_holds_the_journal", daemon::second),
+    ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
+    ("drill::back_off", drill::back_off),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // One lab, one test at a time.
+    arguments.test_threads = Some(1);
+    if std::env::var("DEFIB_WITHOUT_LAB").is_ok_and(|value| value == "1") {
+        eprintln!("left out: {} tests that need the lab (DEFIB_WITHOUT_LAB=1)", CASES.len());
+        let none = libtest_mimic::run(&arguments, Vec::new());
+        none.exit();
+    }
+    rustls::crypto::ring::default_provider().install_default().expect("no provider is installed yet");
+    let wanted = !arguments.list && CASES.iter().any(|(name, _)| matches(&arguments, name));
+    let stage = if wanted { Some(support::raise()) } else { None };
+    let trials = CASES.iter().map(|&(name, case)| {
+        let stage = stage.clone();
+        Trial::test(name, move || {
+            let stage = stage.ok_or("the lab was not raised")?;
+            stage.healed();
+            case(&stage);
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    drop(stage);
+    support::lower();
+    conclusion.exit();
+}
+
+fn matches(arguments: &Arguments, name: &str) -> bool {
+    let hit = |wanted: &String| if arguments.exact { name == wanted } else { name.contains(wanted.as_str()) };
+    arguments.filter.as_ref().is_none_or(hit) && !arguments.skip.iter().any(hit)
+}
