@@ -27,7 +27,7 @@ use tonic::codegen::{Service, http};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::{CONNECT_WITHIN, Trouble, detail, failure};
+use super::{CONNECT_WITHIN, Trouble, detail, failure, tls};
 
 /// The largest message that is read.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -181,6 +181,10 @@ fn of_status(status: &Status) -> Trouble {
     let mut source = status.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {
+            // HTTP/2 keeps an error's kind and text, not the error of rustls itself.
+            if tls::refuses_us_in_words(&error.to_string()) {
+                return Trouble::Unknown(Why::Unauthorized(detail(&error.to_string())));
+            }
             return failure::trouble_of_io(error, Stage::Response);
         }
         if error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_closed() || error.is_canceled()) {
@@ -207,3 +211,6 @@ pub(crate) fn said(code: Code, text: &str) -> Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,23 +50,27 @@ impl Member {
     /// [`Trouble`].
     pub async fn status(&self, deadline: Duration) -> Result<EtcdStatus, Trouble> {
         self.held
-            .ask(|| self.config(), deadline, |channel| async {
-                let answer = client(channel).await?.maintenance_client().status().await.map_err(status_of)?;
-                let header = answer.header();
-                Ok(EtcdStatus {
-                    cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
-                    member_id: header.map_or(0, etcd_client::ResponseHeader::member_id),
-                    leader: answer.leader(),
-                    term: answer.raft_term(),
-                    index: answer.raft_index(),
-                    applied_index: answer.raft_applied_index(),
-                    db_size_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
-                    db_in_use_bytes: u64::try_from(answer.raft_used_db_size()).unwrap_or(0),
-                    learner: answer.is_learner(),
-                    errors: complaints(answer.errors()),
-                    version: detail(answer.version()),
-                })
-            })
+            .ask(
+                || self.config(),
+                deadline,
+                |channel| async {
+                    let answer = client(channel).await?.maintenance_client().status().await.map_err(status_of)?;
+                    let header = answer.header();
+                    Ok(EtcdStatus {
+                        cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
+                        member_id: header.map_or(0, etcd_client::ResponseHeader::member_id),
+                        leader: answer.leader(),
+                        term: answer.raft_term(),
+                        index: answer.raft_index(),
+                        applied_index: answer.raft_applied_index(),
+                        db_size_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
+                        db_in_use_bytes: u64::try_from(answer.raft_used_db_size()).unwrap_or(0),
+                        learner: answer.is_learner(),
+                        errors: complaints(answer.errors()),
+                        version: detail(answer.version()),
+                    })
+                },
+            )
             .await
     }
 
@@ -83,10 +87,14 @@ impl Member {
         // The length of the value is nobody's business: only the answer counts.
         let options = options.with_count_only();
         self.held
-            .ask(|| self.config(), deadline, |channel| {
-                let options = Some(options.clone());
-                async { client(channel).await?.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
-            })
+            .ask(
+                || self.config(),
+                deadline,
+                |channel| {
+                    let options = Some(options.clone());
+                    async { client(channel).await?.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
+                },
+            )
             .await
     }
 

@@ -6,6 +6,9 @@
 //! Promised: one deadline for everything, [`BODY_BYTES_MAX`] of an answer, and no second try of a question that was sent.
 //! Left out: what a path's answer means (`observe::poll`).
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::pending;

@@ -12,6 +12,9 @@ pub mod kubernetes;
 pub mod talos;
 pub mod tls;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::time::Duration;
 
 use defib_engine::observation::{Failure, Seen, Why};

@@ -238,23 +238,30 @@ pub fn classify(error: &rustls::Error) -> Failure {
     Failure::Tls(super::detail(&text))
 }
 
+/// The alerts by which a server says that it does not take our certificate.
+const REFUSALS: [AlertDescription; 9] = [
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::CertificateRequired,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    // Our authority was made anew under its old name.
+    AlertDescription::DecryptError,
+];
+
 /// The other side does not take our certificate: nothing is known of how it fares. With TLS 1.3 this comes with the first
 /// answer, after a handshake that looked well.
 #[must_use]
 pub fn refuses_us(error: &rustls::Error) -> bool {
-    matches!(
-        error,
-        rustls::Error::AlertReceived(
-            AlertDescription::BadCertificate
-                | AlertDescription::UnsupportedCertificate
-                | AlertDescription::CertificateRevoked
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::CertificateRequired
-                | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied
-        )
-    )
+    matches!(error, rustls::Error::AlertReceived(alert) if REFUSALS.contains(alert))
+}
+
+/// The same, from the text of an error that was not kept itself.
+pub(crate) fn refuses_us_in_words(text: &str) -> bool {
+    REFUSALS.iter().any(|alert| rustls::Error::AlertReceived(*alert).to_string() == text)
 }
 
 /// The error of rustls behind an input or output error, if that is what it is.
@@ -262,3 +269,6 @@ pub fn refuses_us(error: &rustls::Error) -> bool {
 pub fn behind(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
+
+#[cfg(test)]
+mod tests;

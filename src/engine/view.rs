@@ -161,6 +161,8 @@ pub struct View<'a> {
     pub elsewhere: Elsewhere,
     /// The time of the judgement.
     pub now: Tick,
+    /// A single look: everything was asked at once and is judged when the last answer came, so nothing is stale.
+    pub seen_once: bool,
 }
 
 impl<'a> View<'a> {
@@ -186,7 +188,7 @@ impl<'a> View<'a> {
             None => Look::Missing,
             Some(observation) => {
                 let age = self.now.since(observation.at);
-                if age > kind.max_age() { Look::Stale(age) } else { Look::Fresh(observation) }
+                if age > kind.max_age() && !self.seen_once { Look::Stale(age) } else { Look::Fresh(observation) }
             }
         }
     }

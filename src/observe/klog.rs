@@ -82,7 +82,10 @@ impl Line {
     fn read(line: &str, now_unix_ms: i64) -> Option<Line> {
         if line.starts_with('{') {
             let Json { ts, msg, err } = serde_json::from_str(line).ok()?;
-            #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates, and any time is as good")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a cast from a float saturates, and any time is as good"
+            )]
             return Some(Line { at_ms: ts as i64, says_start: msg == START, back_off: api_server(&err) });
         }
         let at_ms = header(line, now_unix_ms)?;
@@ -205,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_wait_ends_when_its_length_has_passed_though_the_next_has_the_same() {
-        let lines = [line("00:04:00", "10s"), line("00:04:09", "10s"), line("00:04:20", "10s"), line("00:04:25", "10s")];
+        let lines =
+            [line("00:04:00", "10s"), line("00:04:09", "10s"), line("00:04:20", "10s"), line("00:04:25", "10s")];
         assert_eq!(read(&lines, NOW), Some((10, 39, 34)));
     }
 
@@ -228,7 +232,10 @@ mod tests {
 
     #[test]
     fn one_error_may_name_several_containers() {
-        let two = line("00:04:00", "2m40s").replace("err=\"", r#"err="[failed: back-off 10s restarting failed container=konnectivity pod=a_kube-system(1), "#);
+        let two = line("00:04:00", "2m40s").replace(
+            "err=\"",
+            r#"err="[failed: back-off 10s restarting failed container=konnectivity pod=a_kube-system(1), "#,
+        );
         assert_eq!(read(&[two], NOW), Some((160, 59, 59)));
     }
 
@@ -254,7 +261,10 @@ mod tests {
     fn hostile_lines_are_passed_over() {
         let good = line("00:04:00", "2m40s");
         let mut lines = vec![good.clone()];
-        lines.extend(["", "E", "E11", "{", "{}", r#"{"ts":"x"}"#, r#"{"ts":1e999,"err":""}"#, "\u{0}\u{fffd}]"].map(str::to_owned));
+        lines.extend(
+            ["", "E", "E11", "{", "{}", r#"{"ts":"x"}"#, r#"{"ts":1e999,"err":""}"#, "\u{0}\u{fffd}]"]
+                .map(str::to_owned),
+        );
         lines.push("[".repeat(100_000));
         lines.push("{\"ts\":".repeat(2_000));
         lines.push(format!("{}{}", "x".repeat(LINE_BYTES_MAX), good));

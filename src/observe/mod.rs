@@ -10,6 +10,9 @@ pub mod poll;
 pub mod run;
 pub mod schedule;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,9 +88,7 @@ impl Observer {
             if let Some(files) = &etcd {
                 let address = SocketAddr::new(node.address, cluster.ports.etcd);
                 let member = Arc::new(Member::new(Arc::clone(files), address));
-                for kind in
-                    [ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable]
-                {
+                for kind in [ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable] {
                     self.add(&target, Path::Direct, kind, Client::Etcd(Arc::clone(&member)));
                 }
             } else if let Some(machine) = machine {

@@ -24,11 +24,7 @@ use super::schedule::Schedule;
 const API_SERVER: &str = "kube-apiserver";
 
 /// Observes until the other side of `wishes` or of `out` is gone.
-pub async fn run(
-    observer: Arc<Observer>,
-    mut wishes: mpsc::Receiver<(Target, ProbeKind)>,
-    out: mpsc::Sender<Event>,
-) {
+pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, ProbeKind)>, out: mpsc::Sender<Event>) {
     let clock = observer.clock();
     let mut round = Round::new(&observer);
     let mut under_way = JoinSet::new();
@@ -158,4 +154,77 @@ fn api_server_runs(observation: &Observation) -> Option<bool> {
 /// Another one for each process, so that instances do not fall into step.
 fn seed() -> u64 {
     u64::from(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use defib_engine::time::Tick;
+
+    use super::*;
+
+    fn probe(kind: ProbeKind) -> (Target, ProbeKind) {
+        (Target::Node("home".to_owned(), "cp1".to_owned()), kind)
+    }
+
+    /// Containers at 0, the kubelet's log at 1; the first rounds are over.
+    fn round() -> Round {
+        let probes = vec![probe(ProbeKind::TalosContainers), probe(ProbeKind::TalosKubeletLog)];
+        let mut schedule = Schedule::new(vec![ProbeKind::TalosContainers.every(); 2], 1, Tick(0));
+        while schedule.take_due(Tick(1_000)).is_some() {}
+        let state = |rests| State { rests, ..State::default() };
+        let places = probes.iter().cloned().enumerate().map(|(at, probe)| (probe, at)).collect();
+        Round { probes, places, states: vec![state(false), state(true)], schedule }
+    }
+
+    #[test]
+    fn the_log_is_asked_at_once_when_the_container_is_seen_gone_and_rests_when_it_runs() {
+        let mut round = round();
+        assert!(!round.begin_due(1));
+        assert_eq!(round.end(Ended { at: 0, runs: None }, Tick(1_100)), None);
+        assert!(round.states[1].rests);
+        round.end(Ended { at: 0, runs: Some(false) }, Tick(1_200));
+        assert_eq!(round.schedule.take_due(Tick(1_200)), Some(1));
+        assert!(round.begin_due(1));
+        round.end(Ended { at: 1, runs: None }, Tick(1_300));
+        // Still gone: its own cadence goes on.
+        round.end(Ended { at: 0, runs: Some(false) }, Tick(1_400));
+        assert_eq!(round.schedule.take_due(Tick(1_400)), None);
+        round.end(Ended { at: 0, runs: Some(true) }, Tick(1_500));
+        assert!(!round.begin_due(1));
+    }
+
+    #[test]
+    fn wishes_for_what_is_under_way_are_kept_as_one() {
+        let mut round = round();
+        let log = probe(ProbeKind::TalosKubeletLog);
+        assert_eq!(round.begin_wish(&log), Some(1));
+        assert_eq!(round.begin_wish(&log), None);
+        assert_eq!(round.begin_wish(&log), None);
+        assert_eq!(round.end(Ended { at: 1, runs: None }, Tick(0)), Some(1));
+        assert_eq!(round.end(Ended { at: 1, runs: None }, Tick(0)), None);
+        assert_eq!(round.begin_wish(&probe(ProbeKind::Vip)), None);
+    }
+
+    #[test]
+    fn only_an_answer_about_containers_tells_whether_one_runs() {
+        let container = |name: &str, running| defib_engine::observation::Container {
+            name: name.to_owned(),
+            running,
+            ..Default::default()
+        };
+        let cases = [
+            (vec![container(API_SERVER, true)], true),
+            (vec![container(API_SERVER, false), container("etcd", true)], false),
+            (vec![], false),
+        ];
+        for (containers, runs) in cases {
+            let (target, kind) = probe(ProbeKind::TalosContainers);
+            let seen = Seen::Healthy(Facts::TalosContainers(containers));
+            let path = defib_engine::observation::Path::Talos;
+            let mut observation = Observation { target, path, kind, sent: Tick(0), at: Tick(0), seen };
+            assert_eq!(api_server_runs(&observation), Some(runs));
+            observation.seen = Seen::Unhealthy(defib_engine::observation::Failure::Refused);
+            assert_eq!(api_server_runs(&observation), None);
+        }
+    }
 }

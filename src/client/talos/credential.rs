@@ -128,3 +128,55 @@ fn entries<'n>(walk: &Walk<'_>, node: &'n Node, what: &str) -> Option<&'n [Entry
     };
     Some(entries)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{Authority, LOOPBACK, written};
+
+    fn sound(authority: &Authority) -> String {
+        let (certificate, key) = authority.issue(LOOPBACK, 2100);
+        let packed = |text: &str| STANDARD.encode(text);
+        format!(
+            "context: lab\ncontexts:\n  lab:\n    endpoints: [192.0.2.1]\n    later: [1]\n    ca: {}\n    crt: {}\n    key: {}\n",
+            packed(&authority.pem),
+            packed(&certificate),
+            packed(&key)
+        )
+    }
+
+    fn asked(text: &str, context: Option<&str>) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let talosconfig = written(folder.path(), "talosconfig", text);
+        let credential = Credential::new(&Talos { talosconfig, context: context.map(ToOwned::to_owned) });
+        credential.client_config().map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_credential_of_a_context_is_taken() {
+        let text = sound(&Authority::new());
+        assert_eq!(asked(&text, None), Ok(()));
+        assert_eq!(asked(&text, Some("lab")), Ok(()));
+        let said = asked(&text, Some("lap")).unwrap_err();
+        assert!(said.contains("the context \"lap\" is not one of lab"), "{said}");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place_and_without_the_key() {
+        let text = sound(&Authority::new());
+        let said = asked(&text.replace("    key: ", "    key: \u{1}!"), None).unwrap_err();
+        assert!(said.contains("talosconfig"), "{said}");
+        let said = asked(&text.replace("    key: ", "    key: '!!'\n    old: "), None).unwrap_err();
+        assert!(said.contains("talosconfig:8:10: key is not base64") && !said.contains("LS0t"), "{said}");
+        let said = asked(&text.replace("    crt: ", "    certificate: "), None).unwrap_err();
+        assert!(said.contains("needs a \"crt\"") && !said.contains("LS0t"), "{said}");
+        assert!(asked("", None).is_err() && asked("context: [", None).is_err() && asked("contexts: 1", None).is_err());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let talos = Talos { talosconfig: "absent/talosconfig".into(), context: None };
+        let error = Credential::new(&talos).client_config().unwrap_err();
+        assert_eq!(error.to_string(), "cannot read absent/talosconfig");
+    }
+}

@@ -66,7 +66,8 @@ impl Talos {
         let (list, version) = self
             .ask(deadline, |machine| async move {
                 let (mut one, mut other) = (machine.clone(), machine);
-                let (list, version) = tokio::try_join!(one.service_list(wire::Empty {}), other.version(wire::Empty {}))?;
+                let (list, version) =
+                    tokio::try_join!(one.service_list(wire::Empty {}), other.version(wire::Empty {}))?;
                 Ok((list.into_inner().messages, version.into_inner().messages))
             })
             .await?;
@@ -134,8 +135,8 @@ impl Talos {
     /// # Errors
     /// [`Trouble`].
     pub async fn etcd_status(&self, deadline: Duration) -> Result<EtcdStatus, Trouble> {
-        let messages = self
-            .ask(deadline, |mut machine| async move {
+        let messages =
+            self.ask(deadline, |mut machine| async move {
                 Ok(machine.etcd_status(wire::Empty {}).await?.into_inner().messages)
             })
             .await?;
@@ -209,7 +210,9 @@ fn only<T>(messages: Vec<T>, metadata: impl Fn(&T) -> Option<&wire::Metadata>) -
 fn refused_or_unanswered(trouble: Trouble) -> ActError {
     const LOST: [Code; 4] = [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Aborted];
     match &trouble {
-        Trouble::Failed(Failure::Status { code, .. }) if !LOST.iter().any(|lost| i32::from(*lost) == i32::from(*code)) => {
+        Trouble::Failed(Failure::Status { code, .. })
+            if !LOST.iter().any(|lost| i32::from(*lost) == i32::from(*code)) =>
+        {
             ActError::Refused(trouble)
         }
         Trouble::Unknown(Why::Unauthorized(_)) => ActError::Refused(trouble),

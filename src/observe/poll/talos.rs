@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use defib_engine::observation::{Facts, ProbeKind, Seen};
+use defib_engine::observation::{Facts, Failure, ProbeKind, Seen, Stage, Why};
 
 use crate::client::Trouble;
 use crate::client::talos::Talos;
@@ -31,7 +31,24 @@ async fn answer(client: &Talos, kind: ProbeKind, deadline: Duration) -> Result<F
             let sent_unix_ms = i64::try_from(sent).unwrap_or(i64::MAX);
             Ok(Facts::TalosKubeletLog(klog::back_off(&text, sent_unix_ms)))
         }
-        ProbeKind::EtcdStatus => client.etcd_status(deadline).await.map(Facts::EtcdStatus),
+        ProbeKind::EtcdStatus => client.etcd_status(deadline).await.map(Facts::EtcdStatus).map_err(of_etcd),
         _ => client.services(deadline).await.map(Facts::TalosServices),
+    }
+}
+
+/// What trouble with Talos's answer says of etcd behind it: nothing, where it is Talos itself that failed.
+fn of_etcd(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Failed(Failure::Status { detail, .. }) if detail.contains("connection refused") => {
+            Failure::Refused.into()
+        }
+        // Of a silent machine etcd is a part; and a silent answer is as likely to be etcd's as Talos's.
+        Trouble::Failed(
+            Failure::Status { .. } | Failure::Unreachable | Failure::Timeout(Stage::Connect | Stage::Response),
+        )
+        | Trouble::Unknown(_) => trouble,
+        Trouble::Failed(failure) => {
+            Trouble::Unknown(Why::OwnSide(format!("asked through Talos, which failed: {failure}")))
+        }
     }
 }

@@ -41,7 +41,7 @@ const DEPTH_DEADLINE: Duration = Duration::from_secs(480);
 const RESTORED_DEADLINE: Duration = Duration::from_secs(90);
 /// The same without defib: the longest back-off, a lease, and room.
 const ALONE_DEADLINE: Duration = Duration::from_secs(420);
-/// Until defib has verified what it did and closed the incident.
+/// Until defib has verified what it did: it watches for 20 s after the cure.
 const VERIFIED_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Breaks, waits, watches; gives what the judge needs. Leaves the faults to be healed by the caller.
@@ -152,13 +152,13 @@ fn watch_return(stage: &mut Stage<'_>, relief: UnixMs) -> Result<(Option<UnixMs>
     Ok((first, restored))
 }
 
-/// defib goes on until its own books are closed; that it does not is told, and judged by what it left open.
+/// defib goes on until it has verified what it did; that it has not is told, and seen in the outcomes.
 fn await_verification(stage: &mut Stage<'_>) -> Result<(), DrillError> {
     if !stage.with_defib() {
         return Ok(());
     }
     let path = stage.journal();
-    let settled = wait("defib to close the incident", VERIFIED_DEADLINE, || match stage.check_defib() {
+    let settled = wait("defib to have verified what it did", VERIFIED_DEADLINE, || match stage.check_defib() {
         Err(ended) => Some(Err(ended)),
         Ok(()) => Journal::read(&path)
             .map(|journal| journal.is_settled(judge::SUBJECT).then_some(()))

@@ -100,8 +100,6 @@ pub(super) struct Finding {
 pub(super) struct Incident {
     /// Its name.
     pub(super) incident: String,
-    /// Such as `open` or `closed`.
-    pub(super) state: String,
     /// The root finding's name.
     pub(super) root: Option<String>,
     /// The findings that belong to it.
@@ -163,8 +161,8 @@ impl Journal {
 }
 
 impl Journal {
-    /// Whether defib's books are closed: every intent has an outcome, every run an end, and the latest word on every
-    /// incident that held `finding` is that it is closed.
+    /// Whether defib has done with `finding`: every intent has an outcome, every run an end, and no incident holds it.
+    /// An incident that held it may stay open for other reasons.
     pub(super) fn is_settled(&self, finding: &str) -> bool {
         let (mut runs, mut incidents) = (BTreeMap::new(), BTreeMap::new());
         for (_, record) in &self.records {
@@ -172,17 +170,14 @@ impl Journal {
                 Record::Decision(decision) => runs.insert(&decision.run, false),
                 Record::Run(run) => runs.insert(&run.run, true),
                 Record::Incident(incident) => {
-                    let (ours, closed) = incidents.entry(&incident.incident).or_insert((false, false));
-                    *ours |= incident.findings.iter().any(|named| named.finding == finding);
-                    *closed = incident.state == "closed";
-                    None
+                    incidents.insert(&incident.incident, incident.findings.iter().any(|named| named.finding == finding))
                 }
                 Record::Finding(_) | Record::Hold(_) => None,
             };
         }
         self.intents.iter().all(|intent| intent.outcome.is_some())
             && runs.values().all(|ended| *ended)
-            && incidents.values().all(|(ours, closed)| *closed || !ours)
+            && !incidents.values().any(|holds| *holds)
     }
 }
 
@@ -259,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn books_are_closed_when_runs_have_ended_and_the_incident_is_over() {
+    fn it_has_done_when_runs_have_ended_and_no_incident_holds_the_finding() {
         let record = |kind: &str, body: &str| (0, Record::parse(kind, body).expect("json").expect("known"));
         let mut journal = Journal::default();
         assert!(journal.is_settled("vip-lost"));
@@ -268,9 +263,9 @@ mod tests {
         journal.records =
             vec![record("incident", open), record("incident", other), record("decision", r#"{"run":"R-1"}"#)];
         assert!(!journal.is_settled("vip-lost"));
-        journal.records.push(record("incident", r#"{"incident":"I-1","state":"closed","root":null,"findings":[]}"#));
+        journal.records.push(record("incident", r#"{"incident":"I-1","root":"y","findings":[{"finding":"z"}]}"#));
         assert!(!journal.is_settled("vip-lost"), "R-1 is being verified");
         journal.records.push(record("run", r#"{"run":"R-1","state":"recovered","text":""}"#));
-        assert!(journal.is_settled("vip-lost"), "the other incident may stay");
+        assert!(journal.is_settled("vip-lost"), "the incidents may stay, for other reasons");
     }
 }

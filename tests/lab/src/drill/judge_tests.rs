@@ -16,7 +16,6 @@ fn intent(reserved_at: UnixMs, node: &str, outcome: &str) -> Intent {
 fn incident(root: &str, findings: &[&str]) -> Record {
     Record::Incident(Incident {
         incident: "1".into(),
-        state: "open".into(),
         root: Some(root.into()),
         findings: findings.iter().map(|name| Named { finding: (*name).into() }).collect(),
     })

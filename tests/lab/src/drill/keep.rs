@@ -21,14 +21,19 @@ pub struct KeepError {
     source: std::io::Error,
 }
 
-/// Writes `story.txt` and `result.json`, and copies the drill's journal, configuration and logs, to `folder`.
-pub(super) fn keep(folder: &Path, layout: &Layout, story: &str, verdict: Option<&Verdict>) -> Result<(), KeepError> {
+/// Writes `story.txt` and `result.json` to `folder`.
+pub(super) fn words(folder: &Path, story: &str, verdict: Option<&Verdict>) -> Result<(), KeepError> {
     write(&folder.join("story.txt"), story.as_bytes())?;
-    if let Some(verdict) = verdict {
-        let failed = |source: serde_json::Error| KeepError { path: folder.join("result.json"), source: source.into() };
-        let json = serde_json::to_vec_pretty(verdict).map_err(failed)?;
-        write(&folder.join("result.json"), &json)?;
+    let Some(verdict) = verdict else { return Ok(()) };
+    let path = folder.join("result.json");
+    match serde_json::to_vec_pretty(verdict) {
+        Ok(json) => write(&path, &json),
+        Err(e) => Err(KeepError { path, source: e.into() }),
     }
+}
+
+/// Copies the drill's journal, configuration and playbooks, and all logs, to `folder`.
+pub(super) fn files(folder: &Path, layout: &Layout) -> Result<(), KeepError> {
     copy(&layout.drill_config(), &folder.join("defib-drill.yaml"))?;
     copy_files(&layout.drill_journal(), &folder.join("journal"))?;
     copy_files(&layout.drill_playbooks(), &folder.join("drill-playbooks"))?;

@@ -99,7 +99,9 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     let program = options.with_defib.then(|| defib::find(options.defib.clone())).transpose()?;
     let story = Arc::new(Story::new(if options.quiet_stdout { Audience::Stderr } else { Audience::Stdout }));
     let (lab, raised) = stage::lab(&story)?;
-    let verdict = perform(&lab, program, options, &story);
+    let verdict = perform(&lab, program, &story);
+    // Kept also when there is no verdict: that is when it is needed most. And before the lab, with its logs, is gone.
+    let kept = options.keep.as_deref().map_or(Ok(()), |folder| keep::files(folder, lab.layout()));
     let after = if raised {
         story.say(Voice::Lab, "takes the lab down");
         lab.down()
@@ -107,28 +109,19 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
         story.say(Voice::Lab, "heals the lab and restarts its kubelets, so that no back-off is left");
         lab.heal()
     };
+    if let Ok(verdict) = &verdict {
+        story.close(&report::table(verdict, options.with_defib));
+    }
+    if let Some(folder) = &options.keep {
+        keep::words(folder, &story.text(), verdict.as_ref().ok())?;
+    }
     let verdict = verdict?;
+    kept?;
     after?;
     Ok(verdict)
 }
 
-fn perform(
-    lab: &Lab,
-    program: Option<PathBuf>,
-    options: &DrillOptions,
-    story: &Arc<Story>,
-) -> Result<Verdict, DrillError> {
+fn perform(lab: &Lab, program: Option<PathBuf>, story: &Arc<Story>) -> Result<Verdict, DrillError> {
     let mut stage = Stage::set(lab, program, Arc::clone(story))?;
-    let evidence = back_off::perform(&mut stage);
-    let layout = stage.layout.clone();
-    drop(stage);
-    let verdict = evidence.map(|evidence| judge::judge(&evidence));
-    if let Ok(verdict) = &verdict {
-        story.close(&report::table(verdict, options.with_defib));
-    }
-    // Kept also when there is no verdict: that is when it is needed most.
-    if let Some(folder) = &options.keep {
-        keep::keep(folder, &layout, &story.text(), verdict.as_ref().ok())?;
-    }
-    verdict
+    Ok(judge::judge(&back_off::perform(&mut stage)?))
 }

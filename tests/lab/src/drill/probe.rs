@@ -2,7 +2,8 @@
 //!
 //! They judge a drill, so they share nothing with defib: a thread of their own in the ops host's network namespace, a
 //! fresh connection for every question, four questions a second to each target. What they see is kept as the latest
-//! sight and the unbroken run of good answers that it belongs to; a change is told in the story. Left out: history.
+//! sight and the unbroken run of good answers that it belongs to. That a target turns ready, or ceases to be, is told in
+//! the story. Left out: history.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -62,6 +63,10 @@ impl Sight {
             Err(HttpsError::Silent { .. }) => Self::Silent,
             Err(_) => Self::Broken,
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        *self == Self::Ready
     }
 
     fn text(&self) -> String {
@@ -240,9 +245,10 @@ async fn ask(name: String, address: SocketAddr, client: HttpsClient, board: Arc<
         let mut tracks = lock(&board.tracks);
         let track = tracks.entry(name.clone()).or_default();
         let at = now_ms();
-        track.steady.feed(at, sight == Sight::Ready);
+        track.steady.feed(at, sight.is_ready());
         track.first_good = track.first_good.or(track.steady.began());
-        let changed = track.sight.as_ref() != Some(&sight);
+        // Told when it turns ready or ceases to be: how it is not ready changes all the time.
+        let changed = track.sight.as_ref().map(Sight::is_ready) != Some(sight.is_ready());
         track.sight = Some(sight.clone());
         drop(tracks);
         board.changed.notify_all();

@@ -2,6 +2,7 @@
 //!
 //! Pure. Left out: the JSON, which is the verdict itself.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::judge::Verdict;
@@ -26,9 +27,12 @@ pub(super) fn table(verdict: &Verdict, with_defib: bool) -> String {
     for action in &verdict.actions {
         rows.push(("done", format!("{} on {}: {}", action.action, action.node, action.outcome)));
     }
-    for held in &verdict.holds {
-        let on = held.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-        rows.push(("held", format!("{}{on}: {}", held.check, held.text)));
+    let mut held: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for hold in &verdict.holds {
+        held.entry(&hold.check).or_default().extend(hold.node.as_deref());
+    }
+    for (check, nodes) in held {
+        rows.push(("held for a while", format!("{check} ({})", nodes.join(", "))));
     }
     for violation in &verdict.violations {
         rows.push(("violation", violation.clone()));

@@ -33,7 +33,14 @@ pub(super) fn defib_log(layout: &Layout) -> PathBuf {
 pub(super) fn lab(story: &Story) -> Result<(Lab, bool), DrillError> {
     match Lab::attach() {
         Err(LabError::NotUp) => {}
-        found => return Ok((found?, false)),
+        found => {
+            let lab = found?;
+            if !lab.faults()?.is_empty() {
+                story.say(Voice::Lab, "mends what is broken in the lab that is up");
+                lab.heal()?;
+            }
+            return Ok((lab, false));
+        }
     }
     story.say(Voice::Lab, "raises a lab; this takes about a minute");
     Ok((Lab::up(&UpOptions { say: told_to_stderr })?, true))
