@@ -56,7 +56,7 @@ pub enum LabError {
     #[error("no lab is up: raise one with `defib-lab up`")]
     NotUp,
     /// Somebody else is at work on it.
-    #[error("another defib-lab is raising, healing or taking down the lab at this moment")]
+    #[error("another defib-lab is raising, healing, drilling on or taking down the lab at this moment")]
     Busy,
     /// The `defib-lab` program, which the lab's processes run, was not found.
     #[error("cannot find the program defib-lab: set DEFIB_LAB_BIN, or build it with `cargo build -p defib-lab`")]
@@ -220,6 +220,11 @@ impl Lab {
         Ok(fault::mend(fault, &self.layout, &self.cgroups)?)
     }
 
+    /// Keeps others from healing the lab or taking it down until the claim is dropped: a drill's faults are to last.
+    pub fn claim(&self) -> Result<Claim, LabError> {
+        Ok(Claim { _lock: lock()? })
+    }
+
     /// The faults that last, as the kernel shows them.
     pub fn faults(&self) -> Result<Vec<Fault>, LabError> {
         Ok(fault::lasting(&self.layout, &self.cgroups)?)
@@ -330,6 +335,12 @@ impl Lab {
         leave_running(command, &self.layout.log(node, part))?;
         Ok(())
     }
+}
+
+/// The lab is somebody's until this is dropped: see [`Lab::claim`].
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
 }
 
 /// The `defib-lab` program: `DEFIB_LAB_BIN`, else this very program, else beside it or one folder above it (where Cargo

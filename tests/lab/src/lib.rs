@@ -27,7 +27,7 @@ pub mod vip;
 pub use exec::{ExecError, Joined, exec};
 pub use fault::Fault;
 pub use https::HttpsError;
-pub use lab::{About, Lab, LabError, UpOptions, program};
+pub use lab::{About, Claim, Lab, LabError, UpOptions, program};
 pub use layout::{Layout, Node, Part, Place};
 pub use machined::{CallRecord, MachinedError, run as run_machined};
 pub use programs::{Program, ProgramsError, provide as provide_programs};

@@ -196,6 +196,7 @@ impl Family {
             let names: Vec<&str> = self.programs.iter().map(|wanted| wanted.name).collect();
             ProgramsError::NoGo { programs: names.join(", ") }
         })?;
+        remove_abandoned(&cache, &hash);
         let work = cache.join(format!("{hash}.building-{}", std::process::id()));
         let file = |path: &Path| {
             let path = path.to_owned();
@@ -247,6 +248,18 @@ impl Family {
                 say(&format!("building {what}: {} s so far", began.elapsed().as_secs()));
             }
             std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+/// Takes away what a build that was killed left: its folder names the process, and that is gone. What cannot be removed
+/// only takes up room.
+fn remove_abandoned(cache: &Path, hash: &str) {
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let builder = name.strip_prefix(hash).and_then(|rest| rest.strip_prefix(".building-"));
+        if builder.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }

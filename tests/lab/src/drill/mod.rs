@@ -77,10 +77,10 @@ pub enum DrillError {
     /// A kubelet's log could not be followed.
     #[error("cannot read a kubelet's log")]
     KubeletLog(#[source] std::io::Error),
-    /// The drill's folder of a journal could not be emptied.
-    #[error("cannot empty the journal folder {}", path.display())]
-    Journals {
-        /// The folder.
+    /// What an earlier drill left could not be removed.
+    #[error("cannot remove {}, which an earlier drill left", path.display())]
+    Left {
+        /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
@@ -99,7 +99,9 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     let program = options.with_defib.then(|| defib::find(options.defib.clone())).transpose()?;
     let story = Arc::new(Story::new(if options.quiet_stdout { Audience::Stderr } else { Audience::Stdout }));
     let (lab, raised) = stage::lab(&story)?;
+    let claim = lab.claim()?;
     let verdict = perform(&lab, program, &story);
+    drop(claim);
     // Kept also when there is no verdict: that is when it is needed most. And before the lab, with its logs, is gone.
     let kept = options.keep.as_deref().map_or(Ok(()), |folder| keep::files(folder, lab.layout()));
     let after = if raised {

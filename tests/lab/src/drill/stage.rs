@@ -4,7 +4,7 @@
 //! stage ends the probes and defib. Left out: healing, which the caller does even when the plot fails.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::DrillError;
@@ -46,6 +46,11 @@ pub(super) fn lab(story: &Story) -> Result<(Lab, bool), DrillError> {
     Ok((Lab::up(&UpOptions { say: told_to_stderr })?, true))
 }
 
+fn empty(path: &Path) -> std::io::Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
 /// What happens while a lab is raised is no part of the story.
 fn told_to_stderr(line: &str) {
     // Nobody is left to be told when stderr is closed.
@@ -69,6 +74,10 @@ impl<'a> Stage<'a> {
     /// Sets the lab's probes to work. `program` is defib's, if it takes part.
     pub(super) fn set(lab: &'a Lab, program: Option<PathBuf>, story: Arc<Story>) -> Result<Self, DrillError> {
         let layout = lab.layout().clone();
+        // Limits are remembered in the journal: one drill must not spend the next one's, nor be taken for it.
+        for path in [layout.drill_journal(), defib_log(&layout)] {
+            empty(&path).map_err(|source| DrillError::Left { path, source })?;
+        }
         let client =
             HttpsClient::new(&layout.certificate("kubernetes-ca"), &layout.certificate("admin"), &layout.key("admin"))?;
         let mut targets: Vec<_> = Node::ALL.iter().map(|node| (node.name().to_owned(), node.api())).collect();
@@ -84,17 +93,9 @@ impl<'a> Stage<'a> {
         self.program.is_some()
     }
 
-    /// Starts defib on the ops host, in mode act, with an empty journal, if it takes part.
+    /// Starts defib on the ops host, in mode act, if it takes part.
     pub(super) fn start_defib(&mut self) -> Result<(), DrillError> {
         let Some(program) = &self.program else { return Ok(()) };
-        let folder = self.layout.drill_journal();
-        // Limits are remembered in the journal: one drill must not spend the next one's.
-        match std::fs::remove_dir_all(&folder) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(DrillError::Journals { path: folder, source });
-            }
-            _ => {}
-        }
         let mut command = self.lab.command_in_ops(program)?;
         command.args(["run", "--config"]).arg(self.layout.drill_config());
         let log = defib_log(&self.layout);
