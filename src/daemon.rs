@@ -80,14 +80,18 @@ pub async fn run(
     let incidents = Reader::open(&config.journal)?.recent_records(INCIDENTS_READ, None, &["incident"])?;
     let saved = account::saved(&opened.intents_recent, &incidents.rows);
     for intent in &opened.interrupted {
-        tracing::warn!(step = intent.step, action = intent.action, node = intent.node, "interrupted: unknown, and spent");
+        tracing::warn!(
+            step = intent.step,
+            action = intent.action,
+            node = intent.node,
+            "interrupted: unknown, and spent"
+        );
     }
 
     let recorder = metrics::install()?;
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
-    let listener = web::bind(config.listen)
-        .await
-        .map_err(|source| DaemonError::Listen { address: config.listen, source })?;
+    let listener =
+        web::bind(config.listen).await.map_err(|source| DaemonError::Listen { address: config.listen, source })?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let upkeep = recorder.clone();

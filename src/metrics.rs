@@ -90,14 +90,13 @@ impl Gauges {
             (cluster.clone(), finding.key.rule.to_owned(), finding.key.subject.to_string(), String::new())
         });
         let set = |(cluster, finding, scope, _): &Labels, value: f64| {
-            gauge!(FINDING, "cluster" => cluster.clone(), "finding" => finding.clone(), "scope" => scope.clone()).set(value);
+            gauge!(FINDING, "cluster" => cluster.clone(), "finding" => finding.clone(), "scope" => scope.clone())
+                .set(value);
         };
         replace(&mut self.findings, cluster, findings.collect(), set);
         let holds = status.decisions.iter().flat_map(|decision| {
             let holds = decision.judgement.holds.iter();
-            holds.map(|hold| {
-                (cluster.clone(), decision.playbook.clone(), decision.node.clone(), hold.check.to_owned())
-            })
+            holds.map(|hold| (cluster.clone(), decision.playbook.clone(), decision.node.clone(), hold.check.to_owned()))
         });
         let set = |(cluster, playbook, node, check): &Labels, value: f64| {
             let labels = [
@@ -114,7 +113,8 @@ impl Gauges {
 
 /// Sets what is up to 1 and what was up, in this cluster, and is no longer, to 0.
 fn replace(shown: &mut BTreeSet<Labels>, cluster: &str, current: BTreeSet<Labels>, set: impl Fn(&Labels, f64)) {
-    let gone: Vec<_> = shown.iter().filter(|labels| labels.0 == cluster && !current.contains(*labels)).cloned().collect();
+    let gone: Vec<_> =
+        shown.iter().filter(|labels| labels.0 == cluster && !current.contains(*labels)).cloned().collect();
     for labels in gone {
         set(&labels, 0.0);
         shown.remove(&labels);

@@ -17,8 +17,8 @@ use defib::driver::{Driver, Ports};
 use defib::journal::{Journal, Outcome as Row, Reader, account};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{
-    Apiserver, BackOff, ClusterId, Container, EtcdStatus, Facts, Failure, KubeletLog, Observation, Path as Way, ProbeKind,
-    Seen, Service, TalosServices, Target,
+    Apiserver, BackOff, ClusterId, Container, EtcdStatus, Facts, Failure, KubeletLog, Observation, Path as Way,
+    ProbeKind, Seen, Service, TalosServices, Target,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Outcome};
@@ -150,7 +150,8 @@ fn child(orders: &Orders) {
     let incidents = Reader::open(&orders.folder).unwrap().recent_records(1000, None, &["incident"]).unwrap();
     let saved = account::saved(&opened.intents_recent, &incidents.rows);
     let calls = std::fs::OpenOptions::new().append(true).create(true).open(orders.folder.join("calls")).unwrap();
-    let kinds: Vec<_> = ProbeKind::ALL.into_iter().filter(|k| !matches!(k, ProbeKind::Vip | ProbeKind::Canary)).collect();
+    let kinds: Vec<_> =
+        ProbeKind::ALL.into_iter().filter(|k| !matches!(k, ProbeKind::Vip | ProbeKind::Canary)).collect();
     let settings = Settings {
         mode: Mode::Act,
         clusters: [(

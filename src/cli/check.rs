@@ -82,7 +82,8 @@ async fn look(config: &Config, playbooks: Vec<Playbook>) -> Vec<Report> {
     let now = clock.now();
     driver.turn(seen.iter().cloned().map(Event::Observed), now);
     let report = |cluster: &crate::config::Cluster| {
-        let mine: Vec<_> = seen.iter().filter(|one| one.target.cluster().is_none_or(|id| *id == cluster.name)).collect();
+        let mine: Vec<_> =
+            seen.iter().filter(|one| one.target.cluster().is_none_or(|id| *id == cluster.name)).collect();
         let nodes = cluster.nodes.iter().map(|node| node.name.clone()).collect();
         let status = driver.status(&cluster.name)?;
         Some(api::report(&cluster.name, nodes, config.mode, status, &mine, now.mono.0))

@@ -37,7 +37,8 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     }
     if typed.output == Output::Json {
         let ours = |cluster: &str| typed.cluster.as_deref().is_none_or(|name| name == cluster);
-        let intents: Vec<_> = intents.rows.iter().rev().filter(|intent| ours(&intent.cluster)).map(intent_json).collect();
+        let intents: Vec<_> =
+            intents.rows.iter().rev().filter(|intent| ours(&intent.cluster)).map(intent_json).collect();
         return out_json(&serde_json::json!({
             "version": crate::api::VERSION,
             "records": records.rows.iter().map(record_json).collect::<Vec<_>>(),

@@ -84,7 +84,9 @@ pub fn main() -> Exit {
             clap_complete::generate(shell, &mut command, "defib", &mut std::io::stdout());
             Exit::Well
         }
-        Command::Check(typed_check) => with(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks)),
+        Command::Check(typed_check) => {
+            with(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
+        }
         Command::Run => with(&typed.config, run::main),
         Command::Status(typed_status) => with(&typed.config, |config, _| status::main(&typed_status, &config)),
         Command::History(typed_history) => with(&typed.config, |config, _| history::main(&typed_history, &config)),

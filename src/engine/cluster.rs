@@ -219,7 +219,14 @@ impl Cluster {
     }
 
     fn view(&self, now: Now, elsewhere: Elsewhere) -> View<'_> {
-        View { cluster: &self.id, settings: &self.settings, world: &self.world, elsewhere, now: now.mono, seen_once: self.seen_once }
+        View {
+            cluster: &self.id,
+            settings: &self.settings,
+            world: &self.world,
+            elsewhere,
+            now: now.mono,
+            seen_once: self.seen_once,
+        }
     }
 
     fn diagnose(&mut self, now: Now, elsewhere: Elsewhere, batch: &mut Batch) {

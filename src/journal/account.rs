@@ -64,10 +64,9 @@ fn intent(intent: &defib_engine::record::Intent) -> IntentRow {
 pub fn row(record: &Record, cluster: &str, at: UnixMs) -> NewRecord {
     let change = |raised: &bool| if *raised { "raised" } else { "cleared" };
     let (kind, body) = match record {
-        Record::Finding { key, opened, text } => (
-            "finding",
-            json!({"finding": key.rule, "scope": scope(key), "change": change(opened), "text": text}),
-        ),
+        Record::Finding { key, opened, text } => {
+            ("finding", json!({"finding": key.rule, "scope": scope(key), "change": change(opened), "text": text}))
+        }
         Record::Incident { incident, state, root, findings, text } => (
             "incident",
             json!({

@@ -41,13 +41,7 @@ fn line(kind: &str, body: &Value) -> Option<Line> {
         "incident" => ("incident", format!("{} {}: {text}", field("incident"), field("state"))),
         "hold" if field("change") == "raised" => (
             "hold",
-            format!(
-                "{} {}: {}: {text}; lifts {}",
-                field("playbook"),
-                field("node"),
-                field("check"),
-                field("lifts")
-            ),
+            format!("{} {}: {}: {text}; lifts {}", field("playbook"), field("node"), field("check"), field("lifts")),
         ),
         "hold" => ("hold", format!("{} {}: {} lifted", field("playbook"), field("node"), field("check"))),
         "decision" => ("decision", decision(body)),

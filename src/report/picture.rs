@@ -87,7 +87,10 @@ fn places(report: &Report, out: &mut String) {
     out.push('\n');
     if report.nodes.len() > NODES_WIDE {
         for node in &report.nodes {
-            let row: Vec<_> = Layer::ROWS[..3].iter().map(|layer| format!("{} {}", layer.name(), cell(report, *layer, node))).collect();
+            let row: Vec<_> = Layer::ROWS[..3]
+                .iter()
+                .map(|layer| format!("{} {}", layer.name(), cell(report, *layer, node)))
+                .collect();
             push(out, &format!("{node:<12} {}", row.join("  ")));
         }
     } else {

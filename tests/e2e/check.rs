@@ -11,7 +11,8 @@ pub(crate) fn healthy(stage: &Stage) {
     let (code, report) = stage.check(&config);
     assert_eq!((code, &report["verdict"]), (0, &"healthy".into()), "{report:#}");
     assert_eq!(report["nodes"], serde_json::json!(["cp1", "cp2", "cp3"]));
-    let failed: Vec<_> = report["probes"].as_array().unwrap().iter().filter(|probe| probe["outcome"] != "healthy").collect();
+    let failed: Vec<_> =
+        report["probes"].as_array().unwrap().iter().filter(|probe| probe["outcome"] != "healthy").collect();
     assert!(failed.is_empty(), "{failed:?}");
 
     let text = String::from_utf8(stage.run(&config, &["check"]).stdout).unwrap();

@@ -11,13 +11,16 @@ pub(crate) fn endpoints(stage: &Stage) {
         let url = format!("http://127.0.0.1:9870{path}");
         stage.in_ops(async move || fetch(&url).await)
     };
-    await_that("every cluster was judged", Duration::from_secs(60), || get("/readyz").is_some_and(|(code, _)| code == 200));
+    await_that("every cluster was judged", Duration::from_secs(60), || {
+        get("/readyz").is_some_and(|(code, _)| code == 200)
+    });
     assert_eq!(get("/healthz"), Some((200, "ok\n".to_owned())));
     assert_eq!(get("/nothing").map(|(code, _)| code), Some(404));
     await_that("a probe of every kind was counted", Duration::from_secs(60), || {
         let (_, text) = get("/metrics").unwrap_or_default();
         ["etcd.status", "etcd.read-linearizable", "apiserver", "vip", "talos.services", "canary"].iter().all(|kind| {
-            let counted = |line: &str| line.starts_with("defib_probe_outcome_total") && line.contains(&format!("\"{kind}\""));
+            let counted =
+                |line: &str| line.starts_with("defib_probe_outcome_total") && line.contains(&format!("\"{kind}\""));
             text.lines().any(counted)
         })
     });

@@ -50,7 +50,8 @@ impl Stage {
         let mut text = std::fs::read_to_string(layout.config()).unwrap();
         let journal = layout.run().join(format!("e2e-{name}"));
         let _ = std::fs::remove_dir_all(&journal);
-        for (from, to) in changes.iter().copied().chain([("journal: journal", format!("journal: e2e-{name}").as_str())]) {
+        for (from, to) in changes.iter().copied().chain([("journal: journal", format!("journal: e2e-{name}").as_str())])
+        {
             assert!(text.contains(from), "the lab's configuration has no {from:?}:\n{text}");
             text = text.replace(from, to);
         }
@@ -82,12 +83,7 @@ impl Stage {
     }
 
     pub(crate) fn daemon(&self, config: &Config) -> Daemon {
-        let child = self
-            .defib(config, &["run"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let child = self.defib(config, &["run"]).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
         Daemon { child, journal: config.journal.clone() }
     }
 

@@ -16,8 +16,7 @@ use crate::support::Stage;
 const WITHIN: Duration = Duration::from_secs(10);
 
 fn talos(stage: &Stage, node: Node, context: &str) -> Talos {
-    let source =
-        config::Talos { talosconfig: stage.lab.layout().talosconfig(), context: Some(context.to_owned()) };
+    let source = config::Talos { talosconfig: stage.lab.layout().talosconfig(), context: Some(context.to_owned()) };
     Talos::new(Arc::new(Credential::new(&source)), SocketAddr::from((node.address(), TALOS_PORT)))
 }
 
