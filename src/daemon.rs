@@ -11,7 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
-use defib_engine::record::Batch;
+use defib_engine::record::{Batch, Record, RunEnd};
 use defib_engine::status::Status;
 use serde_json::json;
 use thiserror::Error;
@@ -185,6 +185,12 @@ impl Live {
 impl Ports for Live {
     fn write(&mut self, batch: Batch) {
         metrics::written(&batch);
+        for record in &batch.records {
+            if let Record::Run { run, state: RunEnd::Failed, text } = record {
+                // What a playbook's `otherwise: notify` comes to, until notifications leave the program.
+                tracing::error!(cluster = batch.cluster, run, "{text}; a person is needed");
+            }
+        }
         let rows = account::rows(&batch);
         for record in &rows.records {
             self.tell(record);

@@ -118,7 +118,15 @@ fn changes(
         parts.push(format!("root is {root}, was {}", known.root));
     }
     if known.state != state {
-        parts.push(format!("no longer {}", known.state));
+        parts.push(
+            match state {
+                IncidentState::Recovering => "a run is under way",
+                IncidentState::Verifying => "the step ended, its effect is watched",
+                IncidentState::Open => "no run is under way",
+                IncidentState::Closed => "over",
+            }
+            .to_owned(),
+        );
     }
     let list = |keys: Vec<&FindingKey>| keys.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let joined: Vec<_> = findings.difference(&known.findings).collect();

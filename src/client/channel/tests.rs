@@ -1,3 +1,5 @@
+//! The held channel against loopback servers that refuse, fall silent, or close.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,3 +1,5 @@
+//! Credential files: what is wrong with each, and the rereading of what changed.
+
 use std::time::Duration;
 
 use super::*;

@@ -16,6 +16,8 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::Apiserver, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog],
     explained_by: &[
         Because { rule: "observer-isolated", relation: Relation::Cluster },
+        // The log still speaks of the wait of a kubelet that is gone.
+        Because { rule: "kubelet-down", relation: Relation::SameNode },
         Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
     ],
     timing: Timing::ms(0, 3_000),
