@@ -66,7 +66,10 @@ impl Incidents {
     ) -> Vec<Record> {
         let mut records = Vec::new();
         let mut before = std::mem::take(&mut self.open);
-        for findings in groups(open) {
+        let mut groups = groups(open);
+        // Of groups that reach equally high the one that something is being done about keeps the identity.
+        groups.sort_by_key(|group| std::cmp::Reverse((reach(group), state(None, group) != IncidentState::Open)));
+        for findings in groups {
             let Some(root) = root(&findings, open) else { continue };
             let overlap = |incident: &Incident| incident.findings.intersection(&findings).count();
             let heir = (0..before.len())
@@ -175,10 +178,13 @@ fn groups(open: &Open) -> Vec<BTreeSet<FindingKey>> {
         groups = apart;
         groups.push(group);
     }
-    let reach = |group: &BTreeSet<FindingKey>| group.iter().filter_map(layer).max();
     let since = |group: &BTreeSet<FindingKey>| group.iter().filter_map(|key| open.get(key)).min().copied();
     groups.sort_by(|a, b| (reach(b), since(a), a).cmp(&(reach(a), since(b), b)));
     groups
+}
+
+fn reach(group: &BTreeSet<FindingKey>) -> Option<Layer> {
+    group.iter().filter_map(layer).max()
 }
 
 /// What nothing explains; of several the lowest layer, then the earliest, then by name.
