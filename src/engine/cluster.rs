@@ -343,7 +343,9 @@ impl Cluster {
         let mut current = BTreeMap::new();
         for one in judged {
             let own = self.run.as_ref().is_some_and(|run| run.is_for(&one.playbook.name, &one.node));
-            for hold in one.judgement.holds.iter().filter(|hold| hold.check != "when" && !own) {
+            // What is not called for yet is not held: the story begins when it would otherwise have been done.
+            let ripe = one.judgement.holds.iter().all(|hold| hold.check != "when");
+            for hold in one.judgement.holds.iter().filter(|_| ripe && !own) {
                 current.insert((one.playbook.name.clone(), one.node.clone(), hold.check), hold);
             }
         }
