@@ -4,7 +4,7 @@
 //! drained before each turn. SIGTERM and SIGINT end it; a step in flight is then without an outcome, and the next start
 //! reads it as unknown and spent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::compose;
-use crate::config::Config;
+use crate::config::{Cluster, Config};
 use crate::driver::{Driver, Ports};
 use crate::execute::Executor;
-use crate::journal::{Journal, JournalError, NewRecord, Reader, WriteBatch, account};
+use crate::journal::{Journal, JournalError, NewRecord, WriteBatch, account};
 use crate::metrics::{self, Gauges};
 use crate::observe::{self, Observer};
 use crate::web::{self, Health};
@@ -38,8 +38,6 @@ const WISHES_MAX: usize = 256;
 const STORY_MAX: usize = 1024;
 /// Events that one turn folds in.
 const TURN_MAX: usize = 256;
-/// Rows of incidents that are read to find the last number used.
-const INCIDENTS_READ: usize = 1000;
 
 /// Why the daemon does not run.
 #[derive(Debug, Error)]
@@ -77,8 +75,7 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let clock = Clock::start();
     let opened = Journal::open(&config.journal, clock.now().wall)?;
-    let incidents = Reader::open(&config.journal)?.recent_records(INCIDENTS_READ, None, &["incident"])?;
-    let saved = account::saved(&opened.intents_recent, &incidents.rows);
+    let saved = account::saved(&opened);
     for intent in &opened.interrupted {
         tracing::warn!(
             step = intent.step,
@@ -108,7 +105,9 @@ pub async fn run(
     let story = story(print)?;
     let started = json!({
         "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION"), "mode": config.mode.to_string(),
-        "clusters": settings.clusters.keys().collect::<Vec<_>>(),
+        "clusters": config.clusters.iter().map(cluster_words).collect::<Vec<_>>(),
+        "journal": config.journal.display().to_string(), "listen": config.listen.to_string(),
+        "armed": config.clusters.iter().flat_map(|cluster| cluster.arm.iter().cloned()).collect::<BTreeSet<_>>(),
         "interrupted": opened.interrupted.iter().map(|intent| intent.step.as_str()).collect::<Vec<_>>(),
     });
     let ports = Live {
@@ -151,6 +150,12 @@ pub async fn run(
     };
     driver.ports.life("stop", json!({"text": format!("ended by {why}")}), clock);
     Ok(())
+}
+
+/// `prod (3 nodes, vip 192.0.2.100:6443)`.
+fn cluster_words(cluster: &Cluster) -> String {
+    let vip = cluster.vip.map_or_else(|| "no vip".to_owned(), |vip| format!("vip {vip}"));
+    format!("{} ({} nodes, {vip})", cluster.name, cluster.nodes.len())
 }
 
 /// The ports of the real world.

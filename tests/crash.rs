@@ -147,8 +147,7 @@ fn child(orders: &Orders) {
         wall: UnixMs(BASE_MS + i64::try_from(s * 1_000).unwrap()),
     };
     let opened = Journal::open(&orders.folder, now(orders.starts_at_s).wall).unwrap();
-    let incidents = Reader::open(&orders.folder).unwrap().recent_records(1000, None, &["incident"]).unwrap();
-    let saved = account::saved(&opened.intents_recent, &incidents.rows);
+    let saved = account::saved(&opened);
     let calls = std::fs::OpenOptions::new().append(true).create(true).open(orders.folder.join("calls")).unwrap();
     let kinds: Vec<_> =
         ProbeKind::ALL.into_iter().filter(|k| !matches!(k, ProbeKind::Vip | ProbeKind::Canary)).collect();

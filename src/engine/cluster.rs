@@ -9,18 +9,19 @@ use std::sync::Arc;
 use crate::check::{Case, Hold, Judgement, Lift};
 use crate::diagnosis;
 use crate::event::{Event, Ready, Step};
-use crate::finding::{Rule, Scope, Subject, Verdict};
+use crate::finding::{Rule, Scope, Subject};
 use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
-use crate::latch::{Change, Latch, Signal, Timing};
+use crate::latch::Timing;
 use crate::ledger::{Ledger, Reservation};
 use crate::observation::{ClusterId, NodeName, ProbeKind, Target};
 use crate::playbook::{ActionClass, Playbook};
 use crate::record::{Batch, FindingKey, IncidentState, Intent, Outcome, Record, RunEnd, StepId};
-use crate::run::{PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
+use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
 use crate::settings::{ClusterSettings, Mode};
 use crate::status::{self, Status};
-use crate::time::{Human, Now, Tick, UnixMs};
+use crate::time::{Human, Now, Tick};
+use crate::tracked::Tracked;
 use crate::view::{Elsewhere, View, World};
 
 /// A cluster is judged at least this often, so that what grows stale is noticed.
@@ -58,14 +59,6 @@ pub(crate) struct Cluster {
     dirty: bool,
     wake_at: Tick,
     status: Status,
-}
-
-struct Tracked {
-    rule: &'static Rule,
-    latch: Latch,
-    since: UnixMs,
-    text: String,
-    unknown: Option<String>,
 }
 
 /// What `restore` needs to make a cluster.
@@ -242,35 +235,8 @@ impl Cluster {
             let was_open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
             let verdict = (rule.assess)(&self.view(now, elsewhere), &key.subject, was_open);
             let timing = self.timing(rule);
-            let tracked = self.tracked.entry(key.clone()).or_insert_with(|| Tracked {
-                rule,
-                latch: Latch::default(),
-                since: now.wall,
-                text: String::new(),
-                unknown: None,
-            });
-            let (signal, unknown) = match verdict {
-                Verdict::Raised(text) => {
-                    tracked.text = text;
-                    (Signal::Raised, None)
-                }
-                Verdict::Clear => (Signal::Clear, None),
-                Verdict::Unknown(why) => (Signal::Unknown, Some(why)),
-            };
-            tracked.unknown = unknown;
-            match tracked.latch.update(signal, timing, now.mono) {
-                Some(Change::Opened) => {
-                    let since = tracked.latch.open_since().unwrap_or(now.mono);
-                    tracked.since = now.wall.before(now.mono.since(since));
-                    batch.records.push(Record::Finding { key, opened: true, text: tracked.text.clone() });
-                }
-                Some(Change::Closed) => {
-                    let lasted = u64::try_from(now.wall.0.saturating_sub(tracked.since.0)).unwrap_or(0);
-                    let text = format!("after {}", Human(std::time::Duration::from_millis(lasted)));
-                    batch.records.push(Record::Finding { key, opened: false, text });
-                }
-                None => {}
-            }
+            let tracked = self.tracked.entry(key.clone()).or_insert_with(|| Tracked::new(rule));
+            batch.records.extend(tracked.take(key, verdict, timing, now));
         }
     }
 
@@ -285,16 +251,18 @@ impl Cluster {
         let mut judged = Vec::new();
         for playbook in self.playbooks.iter() {
             for (key, tracked) in &self.tracked {
-                let (Subject::Node(node), Some(since)) = (&key.subject, tracked.latch.open_since()) else { continue };
+                let (Subject::Node(node), Some(since)) = (&key.subject, tracked.latch.sure_since()) else { continue };
                 if key.rule == playbook.when.finding.name {
-                    judged.push(self.judge_one(view, playbook, node, since, now));
+                    let mut one = self.judge_one(view, playbook, node, now);
+                    one.judgement.holds.splice(..0, self.not_called_for(playbook, tracked, since, now));
+                    judged.push(one);
                 }
             }
             // A patient whose finding has just closed is judged on while its run is under way.
             if let Some(run) = self.run.as_ref().filter(|run| run.playbook.name == playbook.name)
                 && !judged.iter().any(|one| one.playbook.name == playbook.name && one.node == run.patient)
             {
-                let mut one = self.judge_one(view, playbook, &run.patient, now.mono, now);
+                let mut one = self.judge_one(view, playbook, &run.patient, now);
                 let text = format!("{} is no longer open", run.patient_key());
                 one.judgement.holds = vec![Hold { check: "when", text, lifts: Lift::Patient }];
                 judged.push(one);
@@ -303,7 +271,7 @@ impl Cluster {
         judged
     }
 
-    fn judge_one(&self, view: View<'_>, playbook: &Arc<Playbook>, node: &NodeName, since: Tick, now: Now) -> Judged {
+    fn judge_one(&self, view: View<'_>, playbook: &Arc<Playbook>, node: &NodeName, now: Now) -> Judged {
         let own = |run: &&Run| run.playbook.name == playbook.name && run.patient == *node;
         let other_run = self.run.as_ref().filter(|run| !own(run)).map(|run| run.id.as_str());
         let case = Case {
@@ -320,22 +288,27 @@ impl Cluster {
         let mut judgement = case.judge();
         let reserved = self.run.as_ref().filter(own).is_some_and(|run| run.is_reserved());
         if reserved {
-            // Its own reservation is not what it must wait for.
-            judgement.holds.retain(|hold| hold.check != "budget");
-        }
-        let open_for = now.mono.since(since);
-        if open_for < playbook.when.for_ && !self.seen_once {
-            let text = format!(
-                "{} has been open for {}, {} are asked",
-                playbook.when.finding.name,
-                Human(open_for),
-                Human(playbook.when.for_)
-            );
-            judgement.holds.insert(0, Hold { check: "when", text, lifts: Lift::At(since + playbook.when.for_) });
+            // Its own reservation is not what it must wait for; a journal that fell silent is.
+            judgement.holds.retain(|hold| hold.check != "budget" || hold.lifts == Lift::Journal);
         }
         let asked = |(_, kind): &(Target, ProbeKind)| self.settings.sources.contains(kind);
         let needs = case.needs().into_iter().filter(asked).collect();
         Judged { playbook: Arc::clone(playbook), node: node.clone(), judgement, needs }
+    }
+
+    /// Why the playbook's own finding does not call for it: it is not known at present, or not for long enough.
+    fn not_called_for(&self, playbook: &Playbook, tracked: &Tracked, since: Tick, now: Now) -> Option<Hold> {
+        let (name, asked) = (playbook.when.finding.name, playbook.when.for_);
+        if let Some(why) = &tracked.unknown {
+            let text = format!("whether {name} still holds is not known: {why}");
+            return Some(Hold { check: "when", text, lifts: Lift::Patient });
+        }
+        let open_for = now.mono.since(since);
+        if open_for >= asked || self.seen_once {
+            return None;
+        }
+        let text = format!("{name} has been open for {}, {} are asked", Human(open_for), Human(asked));
+        Some(Hold { check: "when", text, lifts: Lift::At(since + asked) })
     }
 
     /// Writes down which holds began and which ended.
@@ -344,7 +317,8 @@ impl Cluster {
         for one in judged {
             let own = self.run.as_ref().is_some_and(|run| run.is_for(&one.playbook.name, &one.node));
             // What is not called for yet is not held: the story begins when it would otherwise have been done.
-            let ripe = one.judgement.holds.iter().all(|hold| hold.check != "when");
+            let ripe =
+                !one.judgement.holds.iter().any(|hold| hold.check == "when" && matches!(hold.lifts, Lift::At(_)));
             for hold in one.judgement.holds.iter().filter(|_| ripe && !own) {
                 current.insert((one.playbook.name.clone(), one.node.clone(), hold.check), hold);
             }
@@ -359,8 +333,8 @@ impl Cluster {
         let holds: &[Hold] = own.map_or(&[], |own| &own.judgement.holds);
         let next = match &run.phase {
             Phase::Reserving { .. } => Some(run),
-            Phase::Preflight { asked, needs } => match all_answered(&self.world, needs, *asked) {
-                Err(_) if now.mono.since(*asked) < PREFLIGHT_WITHIN => Some(run),
+            Phase::Preflight { needs } => match all_answered(&self.world, needs, run.asked) {
+                Err(_) if now.mono.since(run.asked) < PREFLIGHT_WITHIN => Some(run),
                 Ok(()) if holds.is_empty() => Some(self.reserve(run, own, now, batch, ready)),
                 _ => {
                     self.choose_after = now.mono + RETRY_AFTER;
@@ -368,13 +342,14 @@ impl Cluster {
                 }
             },
             Phase::Durable => match (holds.first(), run.action().cloned()) {
-                (None, Some(action)) => {
+                (None, Some(action)) if now.mono.since(run.asked) < PREFLIGHT_GOOD_FOR => {
                     self.start(&run, run.step, action, now, ready);
                     run.phase = Phase::Running { started: now.mono };
                     Some(run)
                 }
                 (hold, _) => {
-                    let why = hold.map_or_else(|| "no step is left".to_owned(), ToString::to_string);
+                    let late = || format!("the journal took longer than {}", Human(PREFLIGHT_GOOD_FOR));
+                    let why = hold.map_or_else(late, ToString::to_string);
                     batch.outcomes.push((run.step_id(&self.id, run.step), Outcome::Withdrawn(why.clone())));
                     let text = format!("reserved and not started: {why}");
                     batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
@@ -469,7 +444,8 @@ impl Cluster {
                 run.step = next;
                 let needs = self.needs_of(&run);
                 ready.probes.extend(needs.iter().cloned());
-                Phase::Preflight { asked: now.mono, needs }
+                run.asked = now.mono;
+                Phase::Preflight { needs }
             }
         };
         run
@@ -528,7 +504,8 @@ impl Cluster {
             incident: self.incidents.of(&key).map(|incident| incident.id.clone()),
             playbook: Arc::clone(&chosen.playbook),
             patient: chosen.node.clone(),
-            phase: Phase::Preflight { asked: now.mono, needs: chosen.needs.clone() },
+            asked: now.mono,
+            phase: Phase::Preflight { needs: chosen.needs.clone() },
             step: 0,
         });
     }

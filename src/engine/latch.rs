@@ -44,6 +44,8 @@ pub struct Latch {
     differs_since: Option<Tick>,
     /// When the verdict was last known.
     known_at: Option<Tick>,
+    /// While it is open: `open_since` moved by the time in which nothing was known.
+    sure_since: Option<Tick>,
 }
 
 /// What changed.
@@ -75,21 +77,21 @@ impl Latch {
         }
         self.differs_since = None;
         if open {
-            self.open_since = None;
+            (self.open_since, self.sure_since) = (None, None);
             Some(Change::Closed)
         } else {
-            self.open_since = Some(since);
+            (self.open_since, self.sure_since) = (Some(since), Some(since));
             Some(Change::Opened)
         }
     }
 
-    /// Moves a running wait by the time in which nothing was known, when that was longer than the engine's own pace.
+    /// Moves running waits by the time in which nothing was known, when that was longer than the engine's own pace.
     fn skip_unknown_time(&mut self, now: Tick) {
         const PACE: Duration = Duration::from_secs(2);
-        let (Some(since), Some(known)) = (self.differs_since, self.known_at) else { return };
-        let gap = now.since(known);
+        let gap = self.known_at.map_or(Duration::ZERO, |known| now.since(known));
         if gap > PACE {
-            self.differs_since = Some(since + gap);
+            self.differs_since = self.differs_since.map(|since| since + gap);
+            self.sure_since = self.sure_since.map(|since| since + gap);
         }
     }
 
@@ -97,6 +99,12 @@ impl Latch {
     #[must_use]
     pub fn open_since(&self) -> Option<Tick> {
         self.open_since
+    }
+
+    /// Since when it is open, the time in which nothing was known left out: what a playbook's `for` counts.
+    #[must_use]
+    pub fn sure_since(&self) -> Option<Tick> {
+        self.sure_since
     }
 
     /// The verdict is raised and the wait goes on: since when.

@@ -84,6 +84,14 @@ impl Ledger {
         Duration::from_millis(u64::try_from(believed.0.saturating_sub(row.at.0)).unwrap_or(0))
     }
 
+    /// How long ago an earlier process last reserved a step in this cluster.
+    #[must_use]
+    pub fn inherited(&self, cluster: &ClusterId, now: Now) -> Option<Duration> {
+        // What this process reserves it reserves after it opened the ledger.
+        let earlier = |row: &&Reservation| row.made.is_none_or(|made| made == self.opened.mono);
+        self.rows.iter().filter(|row| row.cluster == *cluster).filter(earlier).map(|row| self.age(row, now)).min()
+    }
+
     /// What these limits leave for one more run.
     #[must_use]
     pub fn room(&self, cluster: &ClusterId, node: &NodeName, playbook: &str, limits: &Limits, now: Now) -> Room {

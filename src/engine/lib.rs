@@ -26,4 +26,5 @@ mod run;
 pub mod settings;
 pub mod status;
 pub mod time;
+mod tracked;
 pub mod view;

@@ -13,8 +13,11 @@ use crate::record::{FindingKey, StepId};
 use crate::time::Tick;
 use crate::view::World;
 
-/// Fresh probes must have answered within this time, the longest deadline of a probe and some queueing.
-pub(crate) const PREFLIGHT_WITHIN: Duration = Duration::from_secs(8);
+/// Fresh probes must have answered within this time, twice the longest deadline of a probe: one may be under way.
+pub(crate) const PREFLIGHT_WITHIN: Duration = Duration::from_secs(11);
+
+/// What a preflight found is no ground for a step after this time: a journal that answers later has cost the reservation.
+pub(crate) const PREFLIGHT_GOOD_FOR: Duration = Duration::from_secs(20);
 
 /// A driver reports a step's end within its deadline and this; after that it is unknown.
 pub(crate) const REPORT_WITHIN: Duration = Duration::from_secs(5);
@@ -26,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) incident: Option<String>,
     pub(crate) playbook: Arc<Playbook>,
     pub(crate) patient: NodeName,
+    /// When the fresh probes were last asked for.
+    pub(crate) asked: Tick,
     pub(crate) phase: Phase,
     /// The index of the step that is next, or in flight.
     pub(crate) step: usize,
@@ -35,7 +40,7 @@ pub(crate) struct Run {
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     /// Fresh probes were asked.
-    Preflight { asked: Tick, needs: Vec<(Target, ProbeKind)> },
+    Preflight { needs: Vec<(Target, ProbeKind)> },
     /// The intent was handed to the store.
     Reserving { batch: u64 },
     /// It is durable; the checks are to be judged once more.

@@ -3,7 +3,7 @@
 //!
 //! Bounded by the configuration: one entry a target and kind, one memory a node. Left out: any judgement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::observation::{
@@ -16,6 +16,12 @@ use crate::time::{Human, Tick};
 /// The static pod that every rule about API servers speaks of.
 pub const APISERVER: &str = "kube-apiserver";
 
+/// A kubelet that waits says so at every sync, 14 s apart as measured; one that has been silent for this long does not.
+const SAID_WITHIN: Duration = Duration::from_secs(60);
+
+/// A dead container is seen this much later than it died: the pace of its probe, twice.
+const SEEN_DEAD_WITHIN: Duration = Duration::from_secs(15);
+
 /// The newest observations of one cluster.
 #[derive(Clone, Debug, Default)]
 pub struct World {
@@ -26,8 +32,8 @@ pub struct World {
 /// What is remembered of a node's API server pod.
 #[derive(Clone, Debug)]
 pub struct PodMemory {
-    /// The pod's UID.
-    pub uid: String,
+    /// The UIDs that its containers carry: one, and for a while the one before.
+    uids: BTreeSet<String>,
     /// Since when it has been this one, as far as we saw.
     pub since: Tick,
     /// The container that was last seen running.
@@ -54,16 +60,17 @@ impl World {
     fn remember_pod(&mut self, node: &NodeName, containers: &[Container], at: Tick) {
         let ours = || containers.iter().filter(|container| container.name == APISERVER);
         let running = ours().find(|container| container.running);
-        let Some(container) = running.or_else(|| ours().next_back()) else { return };
-        let memory = self.pods.entry(node.clone()).or_insert_with(|| PodMemory {
-            uid: container.pod_uid.clone(),
-            since: at,
-            container: None,
-            died: None,
-        });
-        if memory.uid != container.pod_uid {
-            *memory = PodMemory { uid: container.pod_uid.clone(), since: at, container: None, died: None };
+        let uids: BTreeSet<String> = ours().map(|container| container.pod_uid.clone()).collect();
+        if uids.is_empty() {
+            return;
         }
+        let new = |since| PodMemory { uids: uids.clone(), since, container: None, died: None };
+        let memory = self.pods.entry(node.clone()).or_insert_with(|| new(at));
+        // A UID that was not there before is another pod, wherever in the list it stands.
+        if !uids.is_subset(&memory.uids) {
+            *memory = new(at);
+        }
+        memory.uids = uids;
         match running {
             Some(running) => memory.container = Some(running.id.clone()),
             None if memory.container.is_some() => {
@@ -264,10 +271,19 @@ impl<'a> View<'a> {
         else {
             return None;
         };
-        let said = observation.sent - back_off.first_said_ago;
-        let died = self.pod(node).and_then(|pod| pod.died).unwrap_or_default();
-        let ends = said.max(died) + back_off.length;
-        Some(Wait { length: back_off.length, remaining: ends.since(self.now) })
+        let since_asked = self.now.since(observation.sent);
+        if back_off.last_said_ago + since_asked > SAID_WITHIN {
+            return None;
+        }
+        // Ages, not ticks: what was said may be older than the clock that counts the ticks.
+        let said_ago = back_off.first_said_ago + since_asked;
+        let age = match self.pod(node).and_then(|pod| pod.died).map(|died| self.now.since(died)) {
+            // Said before the newest death: it speaks of an earlier wait.
+            Some(died_ago) if back_off.last_said_ago + since_asked > died_ago + SEEN_DEAD_WITHIN => return None,
+            Some(died_ago) => said_ago.min(died_ago),
+            None => said_ago,
+        };
+        Some(Wait { length: back_off.length, remaining: back_off.length.saturating_sub(age) })
     }
 
     /// ⌊voters / 2⌋ + 1, dead voters counted.

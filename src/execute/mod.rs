@@ -55,7 +55,10 @@ impl Executor {
         }
         match step.action() {
             Action::CollectEvidence => collect_evidence::run(talos, step, &self.evidence).await,
-            Action::RestartService { service, deadline } => restart_service::run(talos, *service, *deadline).await,
+            Action::RestartService { service, deadline } => {
+                let send_before = self.clock.instant(step.start_before());
+                restart_service::run(talos, *service, send_before, *deadline).await
+            }
         }
     }
 }

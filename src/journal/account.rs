@@ -16,7 +16,8 @@ use defib_engine::record::{Batch, FindingKey, Outcome as Ending, Record};
 use defib_engine::time::UnixMs;
 use serde_json::{Value, json};
 
-use super::row::{Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, RecordRow, WriteBatch};
+use super::row::{Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, WriteBatch};
+use super::store::Opened;
 
 /// A batch of the engine as what is written in one transaction.
 #[must_use]
@@ -114,31 +115,19 @@ fn scope(key: &FindingKey) -> String {
 
 /// What the engine must know of earlier processes: every reservation, and the numbers that are used up.
 #[must_use]
-pub fn saved(intents: &[IntentRow], incidents: &[RecordRow]) -> Saved {
-    let mut saved = Saved::default();
-    for intent in intents {
-        let last = saved.last_run.entry(intent.cluster.clone()).or_default();
-        *last = (*last).max(number(&intent.run));
-        if intent.class != "harmless" {
-            saved.reservations.push(Reservation {
-                cluster: intent.cluster.clone(),
-                node: intent.node.clone(),
-                playbook: intent.playbook.clone(),
-                run: intent.run.clone(),
-                at: UnixMs(intent.reserved_at_ms),
-                made: None,
-            });
-        }
+pub fn saved(opened: &Opened) -> Saved {
+    let spent = opened.intents_recent.iter().filter(|intent| intent.class != "harmless");
+    let reservation = |intent: &IntentRow| Reservation {
+        cluster: intent.cluster.clone(),
+        node: intent.node.clone(),
+        playbook: intent.playbook.clone(),
+        run: intent.run.clone(),
+        at: UnixMs(intent.reserved_at_ms),
+        made: None,
+    };
+    Saved {
+        reservations: spent.map(reservation).collect(),
+        last_incident: opened.last_incident.clone(),
+        last_run: opened.last_run.clone(),
     }
-    for incident in incidents {
-        let id = incident.body.get("incident").and_then(Value::as_str).unwrap_or_default();
-        let last = saved.last_incident.entry(incident.cluster.clone()).or_default();
-        *last = (*last).max(number(id));
-    }
-    saved
-}
-
-/// The number in `R-3` or `I-7`; 0 where there is none.
-fn number(id: &str) -> u64 {
-    id.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }

@@ -1,5 +1,6 @@
 //! Opening the journal to write: lock, check, migrate, settle what a crash left open, start the writer.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,10 @@ pub struct Opened {
     pub intents_recent: Vec<IntentRow>,
     /// The intents that were open, at most 10,000: marked *unknown* just now.
     pub interrupted: Vec<IntentRow>,
+    /// The highest number of a run that each cluster ever used, whatever its age: a step's id is never used twice.
+    pub last_run: BTreeMap<String, u64>,
+    /// The highest number of an incident that each cluster's records name.
+    pub last_incident: BTreeMap<String, u64>,
     /// Intents with an outcome that is no known word; they count as *unknown*, hence as spent.
     pub bad_rows: u64,
 }
@@ -80,6 +85,10 @@ impl Journal {
         schema::migrate(&mut connection, &file)?;
         let interrupted = settle(&mut connection, now).map_err(JournalError::sqlite("settle", &file))?;
         let (intents_recent, bad_rows) = recent(&connection, now).map_err(JournalError::sqlite("read", &file))?;
+        let last_run =
+            numbers(&connection, "SELECT cluster, run FROM intent").map_err(JournalError::sqlite("read", &file))?;
+        let named = "SELECT cluster, body ->> '$.incident' FROM record WHERE kind = 'incident' AND json_valid(body)";
+        let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         prune::prune(&mut connection, now.0, pages_max).map_err(JournalError::sqlite("prune", &file))?;
 
         let (sender, jobs) = sync_channel(QUEUE_MAX);
@@ -89,7 +98,7 @@ impl Journal {
             .spawn(move || writer.run())
             .map_err(JournalError::io("start the writer of", &file))?;
         let journal = Journal { file, jobs: Some(sender), writer: Some(writer), _lock: lock };
-        Ok(Opened { journal, intents_recent, interrupted, bad_rows })
+        Ok(Opened { journal, intents_recent, interrupted, last_run, last_incident, bad_rows })
     }
 
     /// The journal's file.
@@ -178,6 +187,20 @@ fn settle(connection: &mut Connection, now: UnixMs) -> rusqlite::Result<Vec<Inte
         intent.ended_at_ms = Some(now.0);
     }
     Ok(open)
+}
+
+/// The highest number behind the last dash of an id (`R-3`, `I-7`) by cluster; an id without one counts as 0.
+fn numbers(connection: &Connection, query: &str) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let mut highest = BTreeMap::new();
+    let mut statement = connection.prepare(query)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: Option<String> = row.get(1)?;
+        let number = id.as_deref().and_then(|id| id.rsplit('-').next()?.parse().ok()).unwrap_or(0);
+        let known: &mut u64 = highest.entry(row.get(0)?).or_default();
+        *known = number.max(*known);
+    }
+    Ok(highest)
 }
 
 fn recent(connection: &Connection, now: UnixMs) -> rusqlite::Result<(Vec<IntentRow>, u64)> {

@@ -19,6 +19,9 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 /// Longer waits are no back-off: Kubernetes caps it at 300 s.
 const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// A line may lie this far in our future: clocks differ a little.
+const AHEAD_MS_MAX: i64 = 5_000;
+
 /// What a kubelet says once, when it begins to look after pods.
 const START: &str = "Starting kubelet main sync loop";
 
@@ -38,6 +41,8 @@ pub fn back_off(text: &str, now_unix_ms: i64) -> KubeletLog {
             _ => wait = Some(Wait { length, first_ms: line.at_ms, last_ms: line.at_ms }),
         }
     }
+    // A node whose clock runs ahead would begin its wait anew at every look.
+    let wait = wait.filter(|wait| wait.last_ms <= now_unix_ms.saturating_add(AHEAD_MS_MAX));
     let ago = |at: i64| Duration::from_millis(u64::try_from(now_unix_ms.saturating_sub(at)).unwrap_or(0));
     KubeletLog {
         back_off: wait.map(|wait| BackOff {
@@ -246,15 +251,16 @@ mod tests {
         let old = line("23:59:59", "2m40s").replace("E1123", "E1231");
         assert_eq!(read(&[old], new_year), Some((160, 10, 10)));
         let ahead = line("00:00:05", "2m40s").replace("E1123", "E0101");
-        assert_eq!(read(&[ahead], new_year - 20_000), Some((160, 0, 0)));
+        assert_eq!(read(&[ahead], new_year - 8_000), Some((160, 0, 0)));
         let leap = line("00:00:00", "10s").replace("E1123", "E0229");
         // 2028-02-29T00:00:01Z.
         assert_eq!(read(&[leap], 1_835_395_201_000), Some((10, 0, 0)));
     }
 
     #[test]
-    fn a_clock_ahead_of_ours_gives_no_negative_age() {
-        assert_eq!(read(&[line("00:09:00", "2m40s")], NOW), Some((160, 0, 0)));
+    fn a_clock_a_little_ahead_of_ours_gives_no_negative_age_and_one_far_ahead_no_wait() {
+        assert_eq!(read(&[line("00:05:03", "2m40s")], NOW), Some((160, 0, 0)));
+        assert_eq!(read(&[line("00:09:00", "2m40s")], NOW), None);
     }
 
     #[test]

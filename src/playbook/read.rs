@@ -18,7 +18,9 @@ use std::time::Duration;
 use defib_engine::check;
 use defib_engine::diagnosis;
 use defib_engine::finding::Rule;
-use defib_engine::playbook::{Action, Limit, Limits, Playbook, Requirement, RestartableService, Verify, When};
+use defib_engine::playbook::{
+    Action, ActionClass, Limit, Limits, Playbook, Requirement, RestartableService, Verify, When,
+};
 use defib_engine::time::Human;
 
 use crate::yaml::{self, Map, Node, Place, Problems, Value, Walk};
@@ -170,6 +172,11 @@ fn steps(walk: &Walk<'_>, node: &Node) -> Option<Vec<Action>> {
         return None;
     }
     let steps: Vec<_> = items.iter().filter_map(|item| step(walk, item)).collect();
+    let hurting = steps.iter().filter(|step| step.class() > ActionClass::Harmless).count();
+    if hurting > 1 {
+        // A run's limits and its verification are about one step; a second one is a playbook of its own.
+        walk.problem(node.place, format!("{hurting} steps change something; a playbook has one of them at most"));
+    }
     (steps.len() == items.len()).then_some(steps)
 }
 

@@ -156,22 +156,27 @@ impl Talos {
         })
     }
 
-    /// Restarts a service, and returns what Talos says of it. Sent at most once, over a connection made for it; Talos
-    /// answers when the service was told to start, not when it is healthy.
+    /// Restarts a service, and returns what Talos says of it. Sent at most once, over a connection made for it, and not
+    /// at all where that is not there at `send_before`: a slow handshake must not outlive a permission. Talos answers when the service was told to start, not when it is healthy.
     ///
     /// # Errors
     /// [`ActError`] tells whether it may have been done.
-    pub async fn restart_service(&self, id: &str, deadline: Duration) -> Result<String, ActError> {
+    pub async fn restart_service(
+        &self,
+        id: &str,
+        send_before: Instant,
+        deadline: Duration,
+    ) -> Result<String, ActError> {
         let until = Instant::now() + deadline;
         let config = self.config().map_err(ActError::NotSent)?;
-        let channel = self.held.connect(config, until).await.map_err(ActError::NotSent)?;
+        let channel = self.held.connect(config, send_before.min(until)).await.map_err(ActError::NotSent)?;
         let request = wire::ServiceRestartRequest { id: id.to_owned() };
         let answer = self.held.answer(until, async { machine(channel).service_restart(request).await });
         let messages = answer.await.map_err(refused_or_unanswered)?.into_inner().messages;
         if messages.is_empty() {
             return Ok(String::new());
         }
-        let restart = only(messages, |message| message.metadata.as_ref()).map_err(ActError::Refused)?;
+        let restart = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
         Ok(detail(&restart.resp))
     }
 
@@ -206,12 +211,13 @@ fn only<T>(messages: Vec<T>, metadata: impl Fn(&T) -> Option<&wire::Metadata>) -
     failure.map_or(Ok(message), Err)
 }
 
-/// A server that answers with a status of its own did not act, unless the status says that it lost its way in between.
+/// Only a status that speaks of the request itself proves that nothing was done: a restart is a stop and a start, and
+/// whatever else went wrong may have gone wrong between the two.
 fn refused_or_unanswered(trouble: Trouble) -> ActError {
-    const LOST: [Code; 4] = [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Aborted];
+    const REFUSALS: [Code; 4] = [Code::InvalidArgument, Code::NotFound, Code::FailedPrecondition, Code::Unimplemented];
     match &trouble {
         Trouble::Failed(Failure::Status { code, .. })
-            if !LOST.iter().any(|lost| i32::from(*lost) == i32::from(*code)) =>
+            if REFUSALS.iter().any(|refusal| i32::from(*refusal) == i32::from(*code)) =>
         {
             ActError::Refused(trouble)
         }

@@ -156,10 +156,10 @@ fn a_failure_inside_an_ok_reply_is_a_failure() {
 #[test]
 fn only_a_clear_no_counts_as_not_done() {
     let ended = |code: Code| refused_or_unanswered(said(code, "text"));
-    for code in [Code::Unknown, Code::Unimplemented, Code::NotFound, Code::PermissionDenied] {
+    for code in [Code::Unimplemented, Code::NotFound, Code::InvalidArgument, Code::PermissionDenied] {
         assert!(matches!(ended(code), ActError::Refused(_)), "{code:?}");
     }
-    for code in [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded] {
+    for code in [Code::Unknown, Code::Internal, Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded] {
         assert!(matches!(ended(code), ActError::Unanswered(_)), "{code:?}");
     }
     assert!(matches!(refused_or_unanswered(Failure::Reset.into()), ActError::Unanswered(_)));

@@ -13,11 +13,24 @@ pub(crate) static CHECK: Check = Check {
 };
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
-    vec![(case.target(), ProbeKind::TalosKubeletLog), (case.target(), ProbeKind::TalosContainers)]
+    let kinds = [ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog];
+    kinds.map(|kind| (case.target(), kind)).to_vec()
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
+    // A log outlives its kubelet; and a kubelet that somebody stopped is not for us to start.
+    match case.view.services(case.patient).and_then(|services| services.service("kubelet")) {
+        Some(kubelet) if kubelet.is_running() => {}
+        Some(kubelet) => {
+            let text = format!("Talos says the kubelet of {} is {}, so nothing waits", case.patient, kubelet.state);
+            return hold(text, Lift::Clears("kubelet-down"));
+        }
+        None => {
+            let text = format!("whether the kubelet of {} runs is not known", case.patient);
+            return hold(text, case.answer(ProbeKind::TalosServices));
+        }
+    }
     if case.view.apiserver_container_runs(case.patient) != Some(false) {
         return hold(format!("{}'s container is not known to be dead", case.patient), Lift::Patient);
     }

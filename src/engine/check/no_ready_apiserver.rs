@@ -1,7 +1,7 @@
 //! Requirement: no API server is ready anywhere. Where one is, service is there, and the patient returns by itself.
 
 use super::{Case, Check, Hold, Lift};
-use crate::observation::{ProbeKind, Target};
+use crate::observation::{Facts, Failure, ProbeKind, Target, Vip};
 use crate::time::Human;
 use crate::view::Look;
 
@@ -16,11 +16,28 @@ pub(crate) static CHECK: Check = Check {
 const KIND: ProbeKind = ProbeKind::Apiserver;
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
-    case.view.nodes().iter().map(|node| (case.view.node(node), KIND)).collect()
+    let nodes = case.view.nodes().iter().map(|node| (case.view.node(node), KIND));
+    nodes.chain([(Target::Vip(case.view.cluster.clone()), ProbeKind::Vip)]).collect()
+}
+
+/// Somebody is there; our own certificate or the way there may be what is wrong.
+fn hides_readiness(failure: &Failure) -> bool {
+    match failure {
+        Failure::Tls(_) | Failure::Status { .. } | Failure::TooLarge | Failure::Garbage(_) | Failure::Protocol(_) => {
+            true
+        }
+        Failure::Refused | Failure::Reset | Failure::Unreachable | Failure::Timeout(_) => false,
+    }
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let view = &case.view;
+    if let Some(Facts::Vip(Vip { ready: true, .. })) =
+        view.look(&Target::Vip(view.cluster.clone()), ProbeKind::Vip).facts()
+    {
+        let text = "an API server answers ready at the virtual address".to_owned();
+        return Err(Hold { check: CHECK.name, text, lifts: Lift::Patient });
+    }
     for node in view.nodes() {
         let look = view.look_node(node, KIND);
         let ready = view.apiserver(node).is_some_and(|facts| facts.ready);
@@ -40,6 +57,10 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         }
         if let (Some(why), false) = (look.unknown(KIND), matches!(look, Look::NotAsked)) {
             return Err(Hold { check: CHECK.name, text: format!("{node}: {why}"), lifts: Lift::Fresh(KIND) });
+        }
+        if let Some(failure) = look.failure().filter(|failure| hides_readiness(failure)) {
+            let text = format!("{node} answers, and whether it is ready cannot be read: {failure}");
+            return Err(Hold { check: CHECK.name, text, lifts: Lift::Fresh(KIND) });
         }
     }
     Ok(format!("none of {} API servers is ready", view.nodes().len()))

@@ -1,6 +1,10 @@
 //! Guard: one run in a cluster at a time, until it has ended and been verified.
 
+use std::time::Duration;
+
 use super::{Case, Check, Hold, Lift, nothing};
+use crate::playbook::Action;
+use crate::time::Human;
 
 pub(crate) static CHECK: Check = Check {
     name: "one-at-a-time",
@@ -11,6 +15,12 @@ pub(crate) static CHECK: Check = Check {
 };
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
+    // An earlier process may have started a step that nobody verified; it gets the time that it would have had.
+    let within = case.playbook.steps.iter().map(Action::deadline).sum::<Duration>() + case.playbook.verify.within;
+    if let Some(age) = case.ledger.inherited(case.view.cluster, case.now).filter(|age| *age < within) {
+        let text = format!("a step from before defib restarted, {} ago, was not verified", Human(age));
+        return Err(Hold { check: CHECK.name, text, lifts: Lift::At(case.now.mono + (within - age)) });
+    }
     match case.other_run {
         None => Ok("no other run".to_owned()),
         Some(run) => Err(Hold { check: CHECK.name, text: format!("{run} has not ended"), lifts: Lift::RunEnds }),

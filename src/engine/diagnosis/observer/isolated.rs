@@ -5,7 +5,7 @@
 
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
-use crate::observation::{ProbeKind, Seen};
+use crate::observation::{Observation, ProbeKind, Seen, Why};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -28,9 +28,14 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     if fresh().any(|observation| answered(&observation.seen)) {
         return Verdict::Clear;
     }
-    let mute = fresh().count();
+    let own_side = |seen: &&Observation| matches!(seen.seen, Seen::Unknown(Why::OwnSide(_)));
+    let mute = fresh().filter(|seen| !own_side(seen)).count();
     if mute == 0 && view.elsewhere.canaries_mute == 0 {
-        return Verdict::Unknown("nothing was seen yet".to_owned());
+        let why = fresh().find(own_side).map(|seen| match &seen.seen {
+            Seen::Unknown(why) => format!("no question left this host: {why}"),
+            _ => String::new(),
+        });
+        return Verdict::Unknown(why.unwrap_or_else(|| "nothing was seen yet".to_owned()));
     }
     if view.elsewhere.canaries > view.elsewhere.canaries_mute {
         return Verdict::Unknown("a canary was not heard yet".to_owned());
@@ -46,7 +51,7 @@ pub(crate) fn answered(seen: &Seen) -> bool {
     match seen {
         Seen::Healthy(_) => true,
         Seen::Unhealthy(failure) => failure.proves_machine(),
-        Seen::Unknown(crate::observation::Why::Unauthorized(_)) => true,
-        Seen::Unknown(crate::observation::Why::OwnSide(_)) => false,
+        Seen::Unknown(Why::Unauthorized(_)) => true,
+        Seen::Unknown(Why::OwnSide(_)) => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
-use crate::observation::{ProbeKind, Target};
+use crate::observation::{Failure, ProbeKind, Target};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -29,6 +29,9 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
         return Verdict::Clear;
     }
     match look.failure() {
+        Some(failure @ (Failure::Tls(_) | Failure::Garbage(_) | Failure::Protocol(_) | Failure::Status { .. })) => {
+            Verdict::Raised(format!("what answers at the address is no API server that we know: {failure}"))
+        }
         Some(failure) => Verdict::Raised(format!("no answer at the address: {failure}")),
         None => Verdict::Unknown(look.unknown(ProbeKind::Vip).unwrap_or_default()),
     }

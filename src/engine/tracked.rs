@@ -1,0 +1,50 @@
+//! One rule about one subject over time: its latch, its newest evidence, or why nothing is known.
+
+use std::time::Duration;
+
+use crate::finding::{Rule, Verdict};
+use crate::latch::{Change, Latch, Signal, Timing};
+use crate::record::{FindingKey, Record};
+use crate::time::{Human, Now, UnixMs};
+
+pub(crate) struct Tracked {
+    pub(crate) rule: &'static Rule,
+    pub(crate) latch: Latch,
+    /// Since when it is open, by the wall clock at the time.
+    pub(crate) since: UnixMs,
+    /// The newest evidence.
+    pub(crate) text: String,
+    /// Why the last verdict was no verdict.
+    pub(crate) unknown: Option<String>,
+}
+
+impl Tracked {
+    pub(crate) fn new(rule: &'static Rule) -> Tracked {
+        Tracked { rule, latch: Latch::default(), since: UnixMs::default(), text: String::new(), unknown: None }
+    }
+
+    /// Takes a verdict; says whether the finding opened or closed.
+    pub(crate) fn take(&mut self, key: FindingKey, verdict: Verdict, timing: Timing, now: Now) -> Option<Record> {
+        let (signal, unknown) = match verdict {
+            Verdict::Raised(text) => {
+                self.text = text;
+                (Signal::Raised, None)
+            }
+            Verdict::Clear => (Signal::Clear, None),
+            Verdict::Unknown(why) => (Signal::Unknown, Some(why)),
+        };
+        self.unknown = unknown;
+        match self.latch.update(signal, timing, now.mono)? {
+            Change::Opened => {
+                let since = self.latch.open_since().unwrap_or(now.mono);
+                self.since = now.wall.before(now.mono.since(since));
+                Some(Record::Finding { key, opened: true, text: self.text.clone() })
+            }
+            Change::Closed => {
+                let lasted_ms = u64::try_from(now.wall.0.saturating_sub(self.since.0)).unwrap_or(0);
+                let text = format!("after {}", Human(Duration::from_millis(lasted_ms)));
+                Some(Record::Finding { key, opened: false, text })
+            }
+        }
+    }
+}
