@@ -7,8 +7,10 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 TOOLS := $(CACHE)/defib-tools
 DENY_VERSION := 0.20.2
-PROFILE := release
-BIN := target/$(PROFILE)
+BIN := target/release
+# The lab needs root: namespaces, cgroups and mounts are root's.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
+AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
 .PHONY: help demo test policy build setup lab-up lab-down drill clean
 
@@ -24,14 +26,14 @@ build: setup ## build the program and the lab
 
 demo: build ## raise a real control plane, break it, watch defib recover it
 	@$(BIN)/defib-lab build
-	@rm -rf target/demo
-	@$(BIN)/defib-lab drill back-off --keep target/demo
+	@$(SUDO) rm -rf target/demo
+	@$(SUDO) $(BIN)/defib-lab drill back-off --keep target/demo
 
 test: setup ## run every test, those on the lab of real parts too
 	@echo "== building (a few minutes the first time)"
 	cargo build --locked -p defib -p defib-lab
 	target/debug/defib-lab build
-	cargo test --locked --workspace
+	cargo test --locked --workspace $(AS_ROOT)
 
 policy: ## formatting, lints, licences and sources of the dependencies
 	cargo fmt --all --check
@@ -42,14 +44,14 @@ policy: ## formatting, lints, licences and sources of the dependencies
 
 lab-up: build ## raise the lab and leave it up
 	@$(BIN)/defib-lab build
-	@$(BIN)/defib-lab up
+	@$(SUDO) $(BIN)/defib-lab up
 
 lab-down: ## take the lab down
-	@$(BIN)/defib-lab down
+	@$(SUDO) $(BIN)/defib-lab down
 
 drill: build ## run the drill back-off once
 	@$(BIN)/defib-lab build
-	@$(BIN)/defib-lab drill back-off
+	@$(SUDO) $(BIN)/defib-lab drill back-off
 
 clean: ## remove what was built
 	cargo clean

@@ -1,9 +1,10 @@
 //! What was reserved, and how much room the limits leave: sliding windows over the durable reservations.
 //!
 //! A reservation is spent from the moment it is written, whatever becomes of its step: done, failed, withdrawn or unknown.
-//! No clock refills a window early: what this process reserved ages by the monotonic clock; what an earlier one reserved
-//! ages by the wall clock, which is believed only as far as the monotonic one confirms it. A stamp that lies in the future
-//! when the ledger is opened counts as made then. Left out: the file (that is `journal`).
+//! No jump of a clock refills a window early while the process runs: what it reserved ages by the monotonic clock; what an
+//! earlier one reserved ages by the wall clock at opening, and from there by the monotonic one. A stamp that lies in the
+//! future when the ledger is opened counts as made then. A clock that was put forward while no process ran is believed.
+//! Left out: the file (that is `journal`).
 
 use std::time::Duration;
 

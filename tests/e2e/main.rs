@@ -11,6 +11,7 @@ mod daemon;
 mod drill;
 mod isolation;
 mod support;
+mod teardown;
 mod wire;
 
 use libtest_mimic::{Arguments, Trial};
@@ -33,6 +34,7 @@ const CASES: &[Case] = &[
     ("daemon::a_second_one_says_who_holds_the_journal", daemon::second),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
     ("drill::back_off", drill::back_off),
+    ("teardown::an_up_that_was_killed_is_cleared_away", teardown::killed_up),
 ];
 
 fn main() {

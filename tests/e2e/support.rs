@@ -32,6 +32,11 @@ pub(crate) fn raise() -> Stage {
     Stage { lab }
 }
 
+/// The lab is ours to take down.
+pub(crate) fn raised() -> bool {
+    RAISED.lock().unwrap().is_some()
+}
+
 pub(crate) fn lower() {
     if let Some(lab) = RAISED.lock().unwrap().take() {
         lab.down().expect("the lab goes down and leaves nothing");
