@@ -8,7 +8,7 @@
 //! are passed over at other times, and the first one comes at once when the container is seen gone. A wish is always
 //! granted. Left out: time itself (`schedule`), and how anything is asked (`poll`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use defib_engine::event::Event;
@@ -28,6 +28,7 @@ pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, Pr
     let clock = observer.clock();
     let mut round = Round::new(&observer);
     let mut under_way = JoinSet::new();
+    let mut tasks: HashMap<tokio::task::Id, usize> = HashMap::new();
     loop {
         let now = clock.tick();
         let due = std::iter::from_fn(|| round.schedule.take_due(now)).collect::<Vec<_>>();
@@ -46,22 +47,31 @@ pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, Pr
                     Some(wish) => start.extend(round.begin_wish(&wish)),
                     None => return,
                 },
-                Some(ended) = under_way.join_next() => match ended {
-                    Ok(ended) => start.extend(round.end(ended, clock.tick())),
-                    Err(error) => tracing::error!(%error, "a probe did not end by itself"),
+                Some(ended) = under_way.join_next_with_id() => match ended {
+                    Ok((task, ended)) => {
+                        tasks.remove(&task);
+                        start.extend(round.end(ended, clock.tick()));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "a probe did not end by itself; it is asked again in its turn");
+                        if let Some(at) = tasks.remove(&error.id()) {
+                            round.states[at].under_way = false;
+                        }
+                    }
                 },
                 () = due => {}
             }
         }
         for at in start {
             let (observer, out, (target, kind)) = (Arc::clone(&observer), out.clone(), round.probes[at].clone());
-            under_way.spawn(async move {
+            let task = under_way.spawn(async move {
                 let observation = observer.probe(&target, kind).await;
                 let runs = api_server_runs(&observation);
                 // Where nobody listens any more the loop above ends, too.
                 let _ = out.send(Event::Observed(observation)).await;
                 Ended { at, runs }
             });
+            tasks.insert(task.id(), at);
         }
     }
 }
