@@ -10,7 +10,7 @@ use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use tokio::task::JoinSet;
 
-use super::{Exit, Output, complain, error_line, out, out_json};
+use super::{Exit, Output, complain, known, out, out_json};
 use crate::api::{self, Report, Verdict};
 use crate::clock::Clock;
 use crate::compose;
@@ -31,12 +31,10 @@ pub(super) struct Typed {
 
 pub(super) fn main(typed: &Typed, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
     if let Some(name) = &typed.cluster {
-        let known: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
-        config.clusters.retain(|cluster| cluster.name == *name);
-        if config.clusters.is_empty() {
-            error_line(&format!("defib: no cluster {name} in {}; it has {}", config.file.display(), known.join(", ")));
-            return Exit::Misuse;
+        if let Err(exit) = known(name, &config) {
+            return exit;
         }
+        config.clusters.retain(|cluster| cluster.name == *name);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

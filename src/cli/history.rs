@@ -1,6 +1,6 @@
 //! `defib history`: the journal, read beside the daemon or after it died.
 
-use super::{Exit, Output, complain, error_line, out, out_json};
+use super::{Exit, Output, error_line, known, out, out_json, unread};
 use crate::config::Config;
 use crate::journal::{Reader, RecordRow};
 use crate::report::{line, wall};
@@ -11,25 +11,26 @@ pub(super) struct Typed {
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
     /// At most so many lines, the newest
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
-    limit: usize,
+    #[arg(short = 'n', long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
 pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
+    if let Some(Err(exit)) = typed.cluster.as_deref().map(|name| known(name, config)) {
+        return exit;
+    }
+    let limit = usize::try_from(typed.limit).unwrap_or(usize::MAX);
     let read = || {
         let reader = Reader::open(&config.journal)?;
-        let records = reader.recent_records(typed.limit, typed.cluster.as_deref(), &[])?;
-        Ok::<_, crate::journal::JournalError>((records, reader.intents(typed.limit)?))
+        let records = reader.recent_records(limit, typed.cluster.as_deref(), &[])?;
+        Ok::<_, crate::journal::JournalError>((records, reader.intents(limit)?))
     };
     let (mut records, intents) = match read() {
         Ok(read) => read,
-        Err(error) => {
-            complain(&error);
-            return Exit::Misuse;
-        }
+        Err(error) => return unread(&error),
     };
     records.rows.reverse();
     if records.bad + intents.bad > 0 {
@@ -58,7 +59,10 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
         out(&format!("  {time} {cluster}{line}"));
     }
     if records.rows.is_empty() {
-        error_line("defib: the journal holds nothing yet");
+        error_line(&match &typed.cluster {
+            Some(name) => format!("defib: nothing of {name} in the journal"),
+            None => "defib: the journal holds nothing yet".to_owned(),
+        });
     }
     Exit::Well
 }

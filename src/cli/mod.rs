@@ -12,8 +12,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use defib_engine::playbook::Playbook;
 
 use crate::config::{self, Config};
-use crate::{playbook, yaml};
+use crate::journal::JournalError;
+use crate::playbook;
 pub use exit::Exit;
+
+/// The configuration that is read where none is named.
+const CONFIG: &str = "defib.yaml";
 
 /// Names the root cause of a control plane's outage from outside, and gets service back within guards and limits.
 #[derive(Debug, Parser)]
@@ -29,11 +33,11 @@ pub use exit::Exit;
         defib status                         what the daemon knows, also after it died\n  \
         defib history --limit 50             what was found, decided and done\n\n\
         Exit codes: 0 healthy or done, 1 unhealthy, 2 misuse or wrong configuration,\n            \
-        3 held by another process, 4 cannot tell"
+        3 held by another process, 4 cannot tell; of several the first in 2, 1, 4, 0"
 )]
 struct Typed {
     /// The configuration.
-    #[arg(short, long, global = true, default_value = "defib.yaml", value_name = "FILE")]
+    #[arg(short, long, global = true, default_value = CONFIG, value_name = "FILE")]
     config: PathBuf,
 
     #[command(subcommand)]
@@ -43,8 +47,13 @@ struct Typed {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Look at every cluster once, over every path: nodes × layers, findings, root cause
+    ///
+    /// It changes nothing, on the clusters or here, needs no daemon, and takes at most about 5 seconds.
     Check(check::Typed),
     /// Watch, keep the journal, and act where the configuration allows it
+    ///
+    /// The story goes to stdout, the program's log to stderr. DEFIB_LOG says how much is logged: a tracing filter, such
+    /// as `info` or `defib=debug`; `warn` where it is not set.
     Run,
     /// Show what the daemon knows, from its journal
     Status(status::Typed),
@@ -97,12 +106,32 @@ pub fn main() -> Exit {
 fn with(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exit {
     match config::read_with(file, |folder| playbook::load(playbook::SHIPPED, folder)) {
         Ok((config, playbooks)) => command(config, playbooks),
-        Err(problems) => misuse(&problems),
+        Err(problems) => {
+            let unnamed = file == Path::new(CONFIG) && !file.exists();
+            let hint = if unnamed { "; name one with --config FILE (README.md shows one)" } else { "" };
+            error_line(&format!("{problems}{hint}"));
+            Exit::Misuse
+        }
     }
 }
 
-fn misuse(problems: &yaml::Problems) -> Exit {
-    error_line(&problems.to_string());
+/// Complains about a cluster that the configuration does not have, and says which it has.
+fn known(name: &str, config: &Config) -> Result<(), Exit> {
+    let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    error_line(&format!("defib: no cluster {name} in {}; it has {}", config.file.display(), names.join(", ")));
+    Err(Exit::Misuse)
+}
+
+/// Complains about a journal that cannot be read. One that is not there tells nothing, and is nobody's mistake.
+fn unread(error: &JournalError) -> Exit {
+    if let JournalError::Missing(_) = error {
+        error_line(&format!("defib: {error}; has defib run ever started with this configuration?"));
+        return Exit::CannotTell;
+    }
+    complain(error);
     Exit::Misuse
 }
 

@@ -1,16 +1,20 @@
 //! `defib status`: what the daemon knows, folded from its journal, so that it works beside the daemon and after it died.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Exit, Output, complain, out, out_json};
+use super::{Exit, Output, out, out_json, unread};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::journal::{JournalError, Reader, RecordRow};
+use crate::journal::{Reader, RecordRow};
 use crate::report::{line, wall};
 
 /// Records that are folded at most; a daemon that wrote more since its start shows what changed last.
 const ROWS: usize = 20_000;
+/// Never that all is well: what could not be seen raises no finding.
+const NOTHING_OPEN: &str = "no finding is open (what could not be seen is not in the journal: defib check)";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Typed {
@@ -23,14 +27,7 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     let read = || Reader::open(&config.journal)?.recent_records(ROWS, None, &[]);
     let rows = match read() {
         Ok(page) => page.rows,
-        Err(error @ JournalError::Missing(_)) => {
-            complain(&error);
-            return Exit::CannotTell;
-        }
-        Err(error) => {
-            complain(&error);
-            return Exit::Misuse;
-        }
+        Err(error) => return unread(&error),
     };
     let folded = Folded::of(&rows);
     let holder = crate::journal::holder(&config.journal);
@@ -44,13 +41,23 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     }
     match holder {
         Some(pid) => out(&format!("defib runs (pid {pid}), mode {}", folded.mode)),
-        None => out("defib does not run; this is what it knew when it ended"),
+        None => out(&gone(rows.first().map_or(0, |row| row.at_ms), Clock::start().now().wall.0)),
     }
-    folded.show();
+    for line in folded.lines() {
+        out(&line);
+    }
     exit
 }
 
-/// The state that the records since the last start add up to. Keys are ordered, so that the output is.
+/// The first line where no daemon runs: how old the rest is. Both times are Unix milliseconds.
+fn gone(last_ms: i64, now_ms: i64) -> String {
+    let age = Duration::from_secs(u64::try_from((now_ms - last_ms) / 1000).unwrap_or(0));
+    let (last, age) = (wall::date_time(last_ms), humantime::format_duration(age));
+    format!("? defib does not run since {last} ({age} ago); what follows is that old")
+}
+
+/// The state that the records since the last start add up to, and the last thing that was done, by an earlier daemon
+/// too. Keys are ordered, so that the output is.
 #[derive(Default)]
 struct Folded {
     mode: String,
@@ -68,7 +75,7 @@ impl Folded {
             let text = |name: &str| row.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let key = |name: String| (row.cluster.clone(), name);
             match row.kind.as_str() {
-                "start" => folded = Folded { mode: text("mode"), ..Folded::default() },
+                "start" => folded = Folded { mode: text("mode"), last: folded.last.take(), ..Folded::default() },
                 "finding" => {
                     let name = line::named(&text("finding"), &text("scope"));
                     keep(&mut folded.findings, key(name), row, text("change") == "raised");
@@ -78,32 +85,35 @@ impl Folded {
                     let name = format!("{} {} {}", text("playbook"), text("node"), text("check"));
                     keep(&mut folded.holds, key(name), row, text("change") == "raised");
                 }
-                _ => folded.last = Some(row.clone()),
+                "decision" | "run" | "outcome" => folded.last = Some(row.clone()),
+                _ => {}
             }
         }
         folded
     }
 
-    fn show(&self) {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         if self.findings.is_empty() {
-            out("✓ nothing is wrong");
+            lines.push(NOTHING_OPEN.to_owned());
         }
         for ((cluster, name), row) in &self.incidents {
             let root = row.body.get("root").and_then(Value::as_str).unwrap_or_default();
             let scope = row.body.get("root_scope").and_then(Value::as_str).unwrap_or_default();
             let state = row.body.get("state").and_then(Value::as_str).unwrap_or_default();
-            out(&format!("✗ {cluster} {name} {state}: root {}", line::named(root, scope)));
+            lines.push(format!("✗ {cluster} {name} {state}: root {}", line::named(root, scope)));
         }
         let text = |row: &RecordRow| row.body.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
         for ((cluster, name), row) in &self.findings {
-            out(&format!("  {} {cluster} {name}: {}", wall::time(row.at_ms), text(row)));
+            lines.push(format!("  {} {cluster} {name}: {}", wall::time(row.at_ms), text(row)));
         }
         for ((cluster, name), row) in &self.holds {
-            out(&format!("  held {cluster} {name}: {}", text(row)));
+            lines.push(format!("  held {cluster} {name}: {}", text(row)));
         }
         if let Some((row, line)) = self.last.as_ref().and_then(|row| Some((row, line::of_row(row)?))) {
-            out(&format!("  last {} {line}", wall::date_time(row.at_ms)));
+            lines.push(format!("  last {} {line}", wall::date_time(row.at_ms)));
         }
+        lines
     }
 
     fn json(&self, holder: Option<u32>) -> Value {
@@ -128,5 +138,49 @@ fn keep(map: &mut BTreeMap<(String, String), RecordRow>, key: (String, String), 
         map.insert(key, row.clone());
     } else {
         map.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(at_ms: i64, kind: &str, body: Value) -> RecordRow {
+        RecordRow { seq: at_ms, at_ms, cluster: "prod".to_owned(), kind: kind.to_owned(), version: 1, body }
+    }
+
+    #[test]
+    fn no_open_finding_is_not_called_well() {
+        let finding =
+            |change| json!({"finding": "vip-lost", "scope": "cluster", "change": change, "text": "no answer"});
+        let mut rows = vec![
+            row(3, "finding", finding("cleared")),
+            row(2, "finding", finding("raised")),
+            row(1, "start", json!({"mode": "act"})),
+        ];
+        assert_eq!(Folded::of(&rows).lines(), [NOTHING_OPEN]);
+        rows.remove(0);
+        let lines = Folded::of(&rows).lines();
+        assert!(lines[0].contains("vip-lost: no answer") && lines.len() == 1, "{lines:?}");
+    }
+
+    #[test]
+    fn the_last_run_outlives_a_stop_and_a_start() {
+        let rows = [
+            row(4, "start", json!({"mode": "observe"})),
+            row(3, "stop", json!({"text": "ended by SIGTERM"})),
+            row(2, "run", json!({"run": "R-1", "state": "done", "text": "the API server is ready"})),
+            row(1, "start", json!({"mode": "act"})),
+        ];
+        let folded = Folded::of(&rows);
+        assert_eq!(folded.mode, "observe");
+        assert!(folded.lines()[1].contains("R-1 done: the API server is ready"), "{:?}", folded.lines());
+    }
+
+    #[test]
+    fn a_dead_daemon_says_how_old_the_rest_is() {
+        let said = "? defib does not run since 1970-01-01T00:00:01Z (2m 5s ago); what follows is that old";
+        assert_eq!(gone(1_000, 126_900), said);
+        assert!(gone(5_000, 1_000).contains("(0s ago)"), "a clock that went back");
     }
 }

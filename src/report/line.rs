@@ -35,7 +35,7 @@ fn line(kind: &str, body: &Value) -> Option<Line> {
     let field = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let text = field("text");
     let (label, text) = match kind {
-        "start" => ("start", format!("defib {} watches in mode {}", field("version"), field("mode"))),
+        "start" => ("start", start(body)),
         "stop" => ("stop", text.to_owned()),
         "finding" => ("finding", format!("{} {}: {text}", named(field("finding"), field("scope")), field("change"))),
         "incident" => ("incident", format!("{} {}: {text}", field("incident"), field("state"))),
@@ -52,19 +52,78 @@ fn line(kind: &str, body: &Value) -> Option<Line> {
     Some(Line { label, text })
 }
 
+/// What watches what, what it may do, and where it can be asked; older records say less.
+fn start(body: &Value) -> String {
+    let field = |name: &str| body.get(name).and_then(Value::as_str);
+    let words = |name: &str| {
+        let words = body.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let watched = match words("clusters") {
+        clusters if clusters.is_empty() => String::new(),
+        clusters => format!(" {clusters}"),
+    };
+    let mut text = format!(
+        "defib {} watches{watched} in mode {}",
+        field("version").unwrap_or_default(),
+        field("mode").unwrap_or_default()
+    );
+    if body.get("armed").is_some() {
+        let armed = words("armed");
+        text.push_str(&format!("; armed: {}", if armed.is_empty() { "nothing" } else { &armed }));
+    }
+    for (name, said) in [("journal", "journal in"), ("listen", "listens on")] {
+        if let Some(value) = field(name) {
+            text.push_str(&format!("; {said} {value}"));
+        }
+    }
+    text
+}
+
+/// The checks are counted: each with its figures is in the record.
 fn decision(body: &Value) -> String {
     let field = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-    let check = |passed: &Value| {
-        let part = |name: &str| passed.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        format!("{}: {}", part("check"), part("text"))
-    };
-    let passed: Vec<String> = body.get("passed").and_then(Value::as_array).into_iter().flatten().map(check).collect();
-    let checks = format!("{} checks passed ({})", passed.len(), passed.join("; "));
-    format!("{} {} on {} for {}: {checks}", field("run"), field("playbook"), field("node"), field("incident"))
+    let passed = body.get("passed").and_then(Value::as_array).map_or(0, Vec::len);
+    format!(
+        "{} {} on {} for {}: all {passed} checks passed",
+        field("run"),
+        field("playbook"),
+        field("node"),
+        field("incident")
+    )
 }
 
 /// `apiserver-down cp1`, or `vip-lost` where it is about the cluster.
 #[must_use]
 pub fn named(finding: &str, scope: &str) -> String {
     if scope == "cluster" { finding.to_owned() } else { format!("{finding} {scope}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_start_says_what_it_watches_and_what_it_may_do() {
+        let body = json!({
+            "version": "0.1.0", "mode": "act", "clusters": ["prod (3 nodes, no vip)"], "armed": ["restart-kubelet"],
+            "journal": "journal", "listen": "127.0.0.1:9870",
+        });
+        let said = "defib 0.1.0 watches prod (3 nodes, no vip) in mode act; armed: restart-kubelet; journal in journal; \
+                    listens on 127.0.0.1:9870";
+        assert_eq!(start(&body), said);
+        assert_eq!(start(&json!({"version": "0.1.0", "mode": "observe"})), "defib 0.1.0 watches in mode observe");
+        assert!(start(&json!({"mode": "act", "armed": []})).ends_with("armed: nothing"));
+    }
+
+    #[test]
+    fn a_decision_counts_its_checks() {
+        let body = json!({
+            "run": "R-1", "playbook": "restart-kubelet", "node": "cp2", "incident": "I-4",
+            "passed": [{"check": "fresh", "text": "x"}, {"check": "budget", "text": "y"}],
+        });
+        assert_eq!(decision(&body), "R-1 restart-kubelet on cp2 for I-4: all 2 checks passed");
+    }
 }

@@ -4,5 +4,6 @@
 //! same words. Left out: printing, which is the command line's.
 
 pub mod line;
+mod page;
 pub mod picture;
 pub mod wall;

@@ -1,104 +1,138 @@
-//! One cluster on one screen: the root in the first lines, at most 80 columns, the next command last.
+//! One cluster on one screen: the root in the first lines, at most 30 lines of 80 columns, the next command last.
 //!
-//! Nothing is shown by colour alone: ✗ is wrong, ✓ is well, ? is not known.
+//! What is the same on several nodes is said once. Nothing is shown by colour alone: ✗ is wrong, ✓ is well, ? is not known.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use defib_engine::finding::Layer;
 
-use crate::api::{Report, Verdict};
+use super::page::{List, Page};
+use crate::api::{Finding, Plan, Report, Verdict};
 use crate::report::{line, wall};
 
-/// A line is cut here.
-const COLUMNS: usize = 80;
-/// At most so many rows of one list are shown; the rest is counted.
-const ROWS: usize = 8;
+/// More nodes than this are shown as rows, and so are names that fill a column.
+const NODES_WIDE: usize = 4;
+/// The width of a node's column: the longest cell and a gap.
+const NODE_COLUMNS: usize = 16;
 
 /// The screen of `check`.
 #[must_use]
 pub fn screen(report: &Report) -> String {
-    let mut out = String::new();
-    headline(report, &mut out);
-    why(report, &mut out);
-    places(report, &mut out);
-    plans(report, &mut out);
-    let next = match report.verdict {
-        Verdict::Healthy => "defib run    (watches, and keeps a journal)",
-        Verdict::Outage if report.decisions.iter().any(|plan| plan.would) => {
-            "set mode: act and arm the playbook, then defib run"
-        }
-        Verdict::Outage | Verdict::Unknown => "defib check --output json    (every probe, every check, every figure)",
-    };
-    push(&mut out, &format!("\nNEXT  {next}"));
-    out
+    let mut page = Page::default();
+    headline(report, &mut page);
+    page.list(why(report));
+    page.list(unknown(report));
+    places(report, &mut page);
+    page.list(plans(report));
+    page.line("");
+    page.line(&format!("NEXT  {}", next(report)));
+    page.text()
 }
 
-fn headline(report: &Report, out: &mut String) {
+/// A command that runs as it stands.
+fn next(report: &Report) -> &'static str {
+    match report.verdict {
+        Verdict::Healthy => "defib run    (watches, and keeps a journal)",
+        Verdict::Outage if report.decisions.iter().any(|plan| plan.would) => {
+            "defib history -n 20    (what the daemon did; WOULD says what is not armed)"
+        }
+        Verdict::Outage => "defib history -n 20    (what the daemon did)",
+        Verdict::Unknown => "defib check --output json    (every probe, every check, every figure)",
+    }
+}
+
+fn headline(report: &Report, page: &mut Page) {
     let at = wall::date_time(report.at_ms);
     match report.verdict {
-        Verdict::Healthy => push(out, &format!("✓ HEALTHY {} at {at}", report.cluster)),
-        Verdict::Outage => push(out, &format!("✗ OUTAGE {} at {at} (seen once)", report.cluster)),
-        Verdict::Unknown => push(out, &format!("? CANNOT TELL {} at {at}", report.cluster)),
+        Verdict::Healthy => page.line(&format!("✓ HEALTHY {} at {at}", report.cluster)),
+        Verdict::Outage => page.line(&format!("✗ OUTAGE {} at {at} (seen once)", report.cluster)),
+        Verdict::Unknown => page.line(&format!("? CANNOT TELL {} at {at}", report.cluster)),
     }
-    if let Some(root) = &report.root {
-        let evidence = report.findings.iter().find(|finding| finding.key == *root).map_or("", |f| f.text.as_str());
-        push(out, &format!("  Root: {}: {evidence}", line::named(&root.finding, &root.scope)));
+    if let Some(root) = root(report) {
+        page.line(&format!("  Root: {root}"));
     }
     let count = |outcome: fn(&str) -> bool| report.probes.iter().filter(|probe| outcome(&probe.outcome)).count();
     let (well, unknown) = (count(|outcome| outcome == "healthy"), count(|outcome| outcome == "unknown"));
-    push(
-        out,
-        &format!(
-            "  {} probes, {:.1}s: {well} ok, {} failed, {unknown} unknown; mode {}",
-            report.probes.len(),
-            f64::from(u32::try_from(report.took_ms).unwrap_or(u32::MAX)) / 1000.0,
-            report.probes.len() - well - unknown,
-            report.mode
-        ),
-    );
+    page.line(&format!(
+        "  {} probes, {:.1}s: {well} ok, {} failed, {unknown} unknown; mode {}",
+        report.probes.len(),
+        f64::from(u32::try_from(report.took_ms).unwrap_or(u32::MAX)) / 1000.0,
+        report.probes.len() - well - unknown,
+        report.mode
+    ));
 }
 
-fn why(report: &Report, out: &mut String) {
-    if !report.findings.is_empty() {
-        push(out, "\nWHY (from the ground up; a cause stands above what it explains)");
-        for finding in report.findings.iter().take(ROWS * 2) {
-            push(out, &format!("  ✗ {:<23} {:<8} {}", finding.key.finding, finding.key.scope, finding.text));
-        }
-        more(report.findings.len(), ROWS * 2, out);
-    }
-    if !report.unknown.is_empty() {
-        push(out, "\nCANNOT TELL");
-        for unknown in report.unknown.iter().take(ROWS) {
-            push(out, &format!("  ? {:<23} {:<8} {}", unknown.key.finding, unknown.key.scope, unknown.why));
-        }
-        more(report.unknown.len(), ROWS, out);
-    }
+/// The root with its evidence, and where the same stands unexplained: neither is more of a root than the other.
+fn root(report: &Report) -> Option<String> {
+    let root = report.root.as_ref()?;
+    let evidence = root_finding(report).map_or("", |finding| finding.text.as_str());
+    let equals = report.findings.iter().filter(|finding| {
+        finding.key.finding == root.finding && finding.key.scope != root.scope && finding.explained_by.is_empty()
+    });
+    let equals: Vec<_> = equals.map(|finding| finding.key.scope.as_str()).collect();
+    let also = if equals.is_empty() { String::new() } else { format!(" (also {})", equals.join(", ")) };
+    Some(format!("{}{also}: {evidence}", line::named(&root.finding, &root.scope)))
 }
 
-fn more(all: usize, shown: usize, out: &mut String) {
-    if all > shown {
-        push(out, &format!("  … and {} more", all - shown));
+fn root_finding(report: &Report) -> Option<&Finding> {
+    let root = report.root.as_ref()?;
+    report.findings.iter().find(|finding| finding.key == *root)
+}
+
+fn why(report: &Report) -> List {
+    let mut list = List::new("WHY (from the ground up; a cause stands above what it explains)");
+    let findings = report.findings.iter();
+    let said = findings.map(|one| ((one.key.finding.as_str(), one.text.as_str()), one.key.scope.as_str()));
+    let evidence = root_finding(report).map(|root| (root.key.finding.as_str(), root.text.as_str()));
+    for ((finding, text), scopes) in grouped(said) {
+        // Its evidence stands in the second line already.
+        let text = if evidence == Some((finding, text)) { "(the root)" } else { text };
+        list.entry(&format!("  ✗ {finding:<23} {:<8} {text}", scopes.join(" ")));
     }
+    list
+}
+
+fn unknown(report: &Report) -> List {
+    let mut list = List::new("CANNOT TELL");
+    for (why, keys) in grouped(report.unknown.iter().map(|one| (one.why.as_str(), &one.key))) {
+        let scopes: BTreeSet<_> = keys.iter().map(|key| key.scope.as_str()).collect();
+        let findings: BTreeSet<_> = keys.iter().map(|key| key.finding.as_str()).collect();
+        let (scopes, findings) = (Vec::from_iter(scopes).join(" "), Vec::from_iter(findings).join(", "));
+        list.entry(&format!("  ? {scopes}: {why} ({findings})"));
+    }
+    list
+}
+
+/// What shares a key, under it; keys in the order in which they first come.
+fn grouped<K: PartialEq, V>(items: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, value) in items {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((key, vec![value])),
+        }
+    }
+    groups
 }
 
 /// Nodes × layers.
-fn places(report: &Report, out: &mut String) {
-    const NODES_WIDE: usize = 5;
-    out.push('\n');
-    if report.nodes.len() > NODES_WIDE {
+fn places(report: &Report, page: &mut Page) {
+    page.line("");
+    if report.nodes.len() > NODES_WIDE || report.nodes.iter().any(|node| node.chars().count() >= NODE_COLUMNS) {
         for node in &report.nodes {
             let row: Vec<_> = Layer::ROWS[..3]
                 .iter()
                 .map(|layer| format!("{} {}", layer.name(), cell(report, *layer, node)))
                 .collect();
-            push(out, &format!("{node:<12} {}", row.join("  ")));
+            page.line(&format!("{node:<12} {}", row.join("  ")));
         }
     } else {
-        let header: String = report.nodes.iter().map(|node| format!("{node:<15}")).collect();
-        push(out, &format!("WHERE      {header}"));
+        let wide = |text: String| format!("{text:<NODE_COLUMNS$}");
+        let header: String = report.nodes.iter().cloned().map(wide).collect();
+        page.line(&format!("WHERE      {header}"));
         for layer in &Layer::ROWS[..3] {
-            let cells: String = report.nodes.iter().map(|node| format!("{:<15}", cell(report, *layer, node))).collect();
-            push(out, &format!("{:<10} {cells}", layer.name()));
+            let cells: String = report.nodes.iter().map(|node| wide(cell(report, *layer, node))).collect();
+            page.line(&format!("{:<10} {cells}", layer.name()));
         }
     }
     let vip = report.probes.iter().find(|probe| probe.kind == "vip");
@@ -108,7 +142,7 @@ fn places(report: &Report, out: &mut String) {
         Some(probe) if probe.outcome == "unknown" => format!("? {}", probe.text),
         Some(probe) => format!("✗ {}", probe.text),
     };
-    push(out, &format!("{:<10} {text}", Layer::Vip.name()));
+    page.line(&format!("{:<10} {text}", Layer::Vip.name()));
 }
 
 fn cell(report: &Report, layer: Layer, node: &str) -> String {
@@ -139,37 +173,32 @@ fn prefix_of(layer: Layer) -> &'static str {
     }
 }
 
-fn plans(report: &Report, out: &mut String) {
-    if report.decisions.is_empty() {
-        return;
+fn plans(report: &Report) -> List {
+    let mut list = List::new("THIS LOOK touched nothing (what the daemon did: defib history)");
+    let would = report.decisions.iter().filter(|plan| plan.would).map(|plan| {
+        let lacks: Vec<_> = plan.holds.iter().map(|hold| hold.text.as_str()).collect();
+        ((plan.playbook.as_str(), lacks.join("; ")), plan.node.as_str())
+    });
+    for ((playbook, lacks), nodes) in grouped(would) {
+        list.entry(&format!("  WOULD  {playbook} {}   ({lacks})", nodes.join(" ")));
     }
-    push(out, "\nDEFIB has touched nothing");
-    for plan in report.decisions.iter().take(ROWS) {
-        if plan.would {
-            let lacks: Vec<_> = plan.holds.iter().map(|hold| hold.text.clone()).collect();
-            push(out, &format!("  WOULD  {} {}   ({})", plan.playbook, plan.node, lacks.join("; ")));
-            continue;
-        }
-        for hold in plan.holds.iter().filter(|hold| hold.check != "authority") {
-            let text = format!("{}: {}; lifts {}", hold.check, hold.text, hold.lifts);
-            push(out, &format!("  HELD   {} {}: {text}", plan.playbook, plan.node));
-        }
+    let held = report.decisions.iter().filter(|plan| !plan.would).flat_map(held);
+    for ((playbook, check), holds) in grouped(held) {
+        let nodes: Vec<_> = holds.iter().map(|(node, _)| *node).collect();
+        let Some((first, reason)) = holds.first() else { continue };
+        let whose = if holds.iter().all(|(_, other)| other == reason) { String::new() } else { format!("{first}: ") };
+        list.entry(&format!("  HELD   {playbook} {}: {check}: {whose}{reason}", nodes.join(" ")));
     }
+    list
 }
 
-/// Adds a line, cut to the width by characters.
-fn push(out: &mut String, text: &str) {
-    for (index, part) in text.split('\n').enumerate() {
-        if index > 0 {
-            out.push('\n');
-        }
-        let part = part.trim_end();
-        if part.chars().count() > COLUMNS {
-            let kept: String = part.chars().take(COLUMNS - 1).collect();
-            let _ = write!(out, "{kept}…");
-        } else {
-            out.push_str(part);
-        }
-    }
-    out.push('\n');
+/// Every hold but the missing permission: under its playbook and check, the patient and the reason.
+fn held(plan: &Plan) -> impl Iterator<Item = ((&str, &str), (&str, String))> {
+    plan.holds.iter().filter(|hold| hold.check != "authority").map(|hold| {
+        let reason = format!("{}; lifts {}", hold.text, hold.lifts);
+        ((plan.playbook.as_str(), hold.check), (plan.node.as_str(), reason))
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,11 @@ pub fn parse(walk: &Walk<'_>) -> Option<Node> {
         let (event, span) = match next {
             Ok(next) => next,
             Err(error) => {
-                walk.problem(place(error.marker()), format!("this is no YAML: {}", error.info()));
+                let at = place(error.marker());
+                match tab(walk.source(), at.line) {
+                    Some(tab) => walk.problem(tab, "indented with a tab; YAML wants spaces".to_owned()),
+                    None => walk.problem(at, format!("this is no YAML: {}", error.info())),
+                }
                 return None;
             }
         };
@@ -95,6 +99,16 @@ pub fn parse(walk: &Walk<'_>) -> Option<Node> {
         walk.whole("is empty".to_owned());
     }
     builder.root
+}
+
+/// The first tab that indents something up to the line where the parser gave up: it stumbles over what follows.
+fn tab(source: &str, line_last: usize) -> Option<Place> {
+    source.lines().take(line_last).enumerate().find_map(|(number, line)| {
+        let text = line.trim_start();
+        let column = line[..line.len() - text.len()].find('\t')?;
+        let says_something = !text.is_empty() && !text.starts_with('#');
+        says_something.then_some(Place { line: number + 1, column: column + 1 })
+    })
 }
 
 fn place(marker: &Marker) -> Place {
@@ -160,5 +174,34 @@ impl MapFrame {
         }
         self.lines.insert(key.clone(), place.line);
         self.entries.push(Entry { key, place, value: node });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn first_problem(source: &str) -> String {
+        let walk = Walk::new(Path::new("tab.yaml"), source);
+        let root = parse(&walk);
+        let problems = walk.end(root).unwrap_err();
+        problems.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_tab_is_shown_where_it_stands() {
+        let said = "indented with a tab; YAML wants spaces";
+        let head = "mode: act\n\t# a comment may\nclusters:\n  - name: a\n    nodes: []\n";
+        assert_eq!(first_problem(&format!("{head}\tvip: x\n    arm: []\n")), format!("tab.yaml:6:1: {said}"));
+        assert_eq!(first_problem(&format!("{head}  \tvip: x\n    arm: []\n")), format!("tab.yaml:6:3: {said}"));
+        assert_eq!(first_problem("clusters:\n\t- name: a\n"), format!("tab.yaml:2:1: {said}"));
+    }
+
+    #[test]
+    fn a_tab_further_down_is_not_blamed() {
+        let said = first_problem("mode: [act\nclusters: ]]\nvip: x\n\tname: y\n");
+        assert!(said.contains("this is no YAML"), "{said}");
     }
 }

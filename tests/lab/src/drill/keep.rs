@@ -32,11 +32,15 @@ pub(super) fn words(folder: &Path, story: &str, verdict: Option<&Verdict>) -> Re
     }
 }
 
-/// Copies the drill's journal, configuration and playbooks, and all logs, to `folder`.
+/// Copies the drill's journal, configuration and playbooks, and all logs, to `folder`. The first three lie there as the
+/// configuration names them, so that `defib history` reads the copy.
 pub(super) fn files(folder: &Path, layout: &Layout) -> Result<(), KeepError> {
-    copy(&layout.drill_config(), &folder.join("defib-drill.yaml"))?;
-    copy_files(&layout.drill_journal(), &folder.join("journal"))?;
-    copy_files(&layout.drill_playbooks(), &folder.join("drill-playbooks"))?;
+    copy(&layout.drill_config(), &config(folder))?;
+    let journal = layout.drill_journal();
+    for from in [&journal, &journal.join("evidence"), &layout.drill_playbooks()] {
+        let name = from.strip_prefix(layout.run()).unwrap_or(from);
+        copy_files(from, &folder.join(name))?;
+    }
     let logs = folder.join("logs");
     copy(&stage::defib_log(layout), &logs.join("defib.log"))?;
     for node in Node::ALL {
@@ -46,6 +50,11 @@ pub(super) fn files(folder: &Path, layout: &Layout) -> Result<(), KeepError> {
         }
     }
     Ok(())
+}
+
+/// The drill's configuration among what was kept.
+pub(super) fn config(folder: &Path) -> PathBuf {
+    folder.join("defib-drill.yaml")
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<(), KeepError> {

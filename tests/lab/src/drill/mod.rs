@@ -100,7 +100,7 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     let story = Arc::new(Story::new(if options.quiet_stdout { Audience::Stderr } else { Audience::Stdout }));
     let (lab, raised) = stage::lab(&story)?;
     let claim = lab.claim()?;
-    let verdict = perform(&lab, program, &story);
+    let verdict = perform(&lab, program.clone(), &story);
     drop(claim);
     // Kept also when there is no verdict: that is when it is needed most. And before the lab, with its logs, is gone.
     let kept = options.keep.as_deref().map_or(Ok(()), |folder| keep::files(folder, lab.layout()));
@@ -113,6 +113,11 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     };
     if let Ok(verdict) = &verdict {
         story.close(&report::table(verdict, options.with_defib));
+        if let (Some(program), Some(folder)) = (&program, &options.keep) {
+            let here = std::env::current_dir().unwrap_or_default();
+            let program = options.defib.as_ref().unwrap_or(program);
+            story.close(&format!("\n{}", report::next(program, &keep::config(folder), &here)));
+        }
     }
     if let Some(folder) = &options.keep {
         keep::words(folder, &story.text(), verdict.as_ref().ok())?;

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use super::judge::Verdict;
 
 /// How long the API servers take to return by themselves from the drill's back-off, as measured on this lab's parts.
 const ALONE_S: &str = "168.6 s";
+/// How fine the times of service are.
+const PROBES: &str = "(the lab's probes ask four times a second each)";
 
 /// The table, then the verdict in a sentence.
 pub(super) fn table(verdict: &Verdict, with_defib: bool) -> String {
@@ -43,8 +46,14 @@ pub(super) fn table(verdict: &Verdict, with_defib: bool) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<width$}  {value}");
     }
-    let _ = write!(text, "\n{}: {}", verdict.drill, sentence(verdict, with_defib));
+    let _ = write!(text, "  {PROBES}\n\n{}: {}", verdict.drill, sentence(verdict, with_defib));
     text
+}
+
+/// The command that reads the journal of a drill that was kept, with its paths as seen from the folder `here`.
+pub(super) fn next(program: &Path, config: &Path, here: &Path) -> String {
+    let seen = |path: &Path| path.strip_prefix(here).unwrap_or(path).display().to_string();
+    format!("NEXT  {} history --config {}", seen(program), seen(config))
 }
 
 fn sentence(verdict: &Verdict, with_defib: bool) -> &'static str {
@@ -86,5 +95,11 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!table(&verdict, false).contains("first finding"));
+    }
+
+    #[test]
+    fn what_comes_next_can_be_run_where_the_reader_stands() {
+        let next = next(Path::new("/src/target/release/defib"), Path::new("target/demo/x.yaml"), Path::new("/src"));
+        assert_eq!(next, "NEXT  target/release/defib history --config target/demo/x.yaml");
     }
 }
