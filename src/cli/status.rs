@@ -51,7 +51,7 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
 
 /// The first line where no daemon runs: how old the rest is. Both times are Unix milliseconds.
 fn gone(last_ms: i64, now_ms: i64) -> String {
-    let age = Duration::from_secs(u64::try_from((now_ms - last_ms) / 1000).unwrap_or(0));
+    let age = Duration::from_secs(u64::try_from(now_ms.saturating_sub(last_ms) / 1000).unwrap_or(0));
     let (last, age) = (wall::date_time(last_ms), humantime::format_duration(age));
     format!("? defib does not run since {last} ({age} ago); what follows is that old")
 }
