@@ -10,7 +10,7 @@ use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use tokio::task::JoinSet;
 
-use super::{Exit, Output, complain, known, out, out_json};
+use super::{Exit, Output, known, out, out_json, runtime};
 use crate::api::{self, Report, Verdict};
 use crate::clock::Clock;
 use crate::compose;
@@ -36,12 +36,9 @@ pub(super) fn main(typed: &Typed, mut config: Config, playbooks: Vec<Playbook>) 
         }
         config.clusters.retain(|cluster| cluster.name == *name);
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&error);
-            return Exit::CannotTell;
-        }
+        Err(exit) => return exit,
     };
     let reports = runtime.block_on(look(&config, playbooks));
     if typed.output == Output::Json {

@@ -135,6 +135,14 @@ fn unread(error: &JournalError) -> Exit {
     Exit::Misuse
 }
 
+/// One thread for everything that waits.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        complain(&error);
+        Exit::CannotTell
+    })
+}
+
 /// A result line. A reader that went away is no reason to complain.
 fn out(text: &str) {
     use std::io::Write;

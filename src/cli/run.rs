@@ -2,7 +2,7 @@
 
 use defib_engine::playbook::Playbook;
 
-use super::{Exit, complain, out};
+use super::{Exit, complain, out, runtime};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError};
 use crate::journal::{JournalError, NewRecord};
@@ -15,12 +15,9 @@ pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
     if let Err(error) = tracing::subscriber::set_global_default(subscriber) {
         complain(&error);
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&error);
-            return Exit::CannotTell;
-        }
+        Err(exit) => return exit,
     };
     let several = config.clusters.len() > 1;
     let print = move |record: &NewRecord| {

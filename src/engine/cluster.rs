@@ -378,8 +378,8 @@ impl Cluster {
 
     /// The checks passed on fresh probes: starts what is harmless, and reserves what is not.
     fn reserve(&mut self, mut run: Run, own: Option<&Judged>, now: Now, batch: &mut Batch, ready: &mut Ready) -> Run {
-        let hurts = run.next_that_hurts(run.step);
-        self.start_harmless(&run, run.step, hurts.unwrap_or(run.playbook.steps.len()), now, ready);
+        let hurts = run.step_that_hurts();
+        self.start_harmless(&run, 0, hurts.unwrap_or(run.playbook.steps.len()), now, ready);
         batch.records.push(Record::Decision {
             run: run.id.clone(),
             incident: run.incident.clone(),
@@ -433,21 +433,10 @@ impl Cluster {
         ready.start.push(Step::new(id, self.id.clone(), run.patient.clone(), action, now.mono));
     }
 
-    /// After a step: goes on to the next that hurts, on fresh probes again, or to watching the world.
+    /// After the step: hands out what harmless steps are left, and begins to watch.
     fn go_on(&mut self, mut run: Run, ended: Tick, now: Now, ready: &mut Ready) -> Run {
-        let from = run.step + 1;
-        let next = run.next_that_hurts(from);
-        self.start_harmless(&run, from, next.unwrap_or(run.playbook.steps.len()), now, ready);
-        run.phase = match next {
-            None => Phase::Verifying { ended, gone_since: None },
-            Some(next) => {
-                run.step = next;
-                let needs = self.needs_of(&run);
-                ready.probes.extend(needs.iter().cloned());
-                run.asked = now.mono;
-                Phase::Preflight { needs }
-            }
-        };
+        self.start_harmless(&run, run.step + 1, run.playbook.steps.len(), now, ready);
+        run.phase = Phase::Verifying { ended, gone_since: None };
         run
     }
 
@@ -482,12 +471,6 @@ impl Cluster {
         );
         batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Recovered, text });
         None
-    }
-
-    fn needs_of(&self, run: &Run) -> Vec<(Target, ProbeKind)> {
-        let target = Target::Node(self.id.clone(), run.patient.clone());
-        let reads = run.playbook.when.finding.reads.iter().filter(|kind| self.settings.sources.contains(kind));
-        reads.map(|&kind| (target.clone(), kind)).collect()
     }
 
     /// Chooses the first case that nothing holds, and asks for its fresh probes.

@@ -47,7 +47,7 @@ pub(crate) enum Phase {
     Durable,
     /// The step was handed out.
     Running { started: Tick },
-    /// The step ended; the next one, or the verification, is due.
+    /// The step ended; its verification is due.
     Ended { at: Tick },
     /// The last step ended; the world is watched.
     Verifying { ended: Tick, gone_since: Option<Tick> },
@@ -93,10 +93,9 @@ impl Run {
         self.playbook.steps.get(self.step)
     }
 
-    /// The index of the first step at or after `from` that may hurt; those before it are harmless and hold nothing up.
-    pub(crate) fn next_that_hurts(&self, from: usize) -> Option<usize> {
-        let hurts = |action: &Action| action.class() > ActionClass::Harmless;
-        self.playbook.steps.iter().skip(from).position(hurts).map(|offset| from + offset)
+    /// The index of the one step that may hurt (a playbook has one at most); those beside it hold nothing up.
+    pub(crate) fn step_that_hurts(&self) -> Option<usize> {
+        self.playbook.steps.iter().position(|action| action.class() > ActionClass::Harmless)
     }
 }
 

@@ -251,8 +251,7 @@ impl<'a> View<'a> {
     /// The API server's container on a node: runs, does not run, or not known.
     #[must_use]
     pub fn apiserver_container_runs(&self, node: &NodeName) -> Option<bool> {
-        let containers = self.containers(node)?;
-        Some(containers.iter().any(|container| container.name == APISERVER && container.running))
+        self.containers(node).map(apiserver_runs)
     }
 
     /// What is remembered of a node's API server pod.
@@ -297,6 +296,12 @@ impl<'a> View<'a> {
     pub fn voters(&self) -> usize {
         self.nodes().iter().filter(|node| !self.etcd_status(node).is_some_and(|status| status.learner)).count()
     }
+}
+
+/// Some container of the API server runs.
+#[must_use]
+pub fn apiserver_runs(containers: &[Container]) -> bool {
+    containers.iter().any(|container| container.name == APISERVER && container.running)
 }
 
 /// A kubelet's wait.

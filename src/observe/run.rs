@@ -13,15 +13,13 @@ use std::sync::Arc;
 
 use defib_engine::event::Event;
 use defib_engine::observation::{Facts, Observation, ProbeKind, Seen, Target};
+use defib_engine::view::apiserver_runs;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Observer;
 use super::schedule::Schedule;
-
-/// What the API server's container is called in a static pod.
-const API_SERVER: &str = "kube-apiserver";
 
 /// Observes until the other side of `wishes` or of `out` is gone.
 pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, ProbeKind)>, out: mpsc::Sender<Event>) {
@@ -154,9 +152,7 @@ impl Round {
 /// Whether the API server's container runs, where this observation says it.
 fn api_server_runs(observation: &Observation) -> Option<bool> {
     match &observation.seen {
-        Seen::Healthy(Facts::TalosContainers(containers)) => {
-            Some(containers.iter().any(|container| container.name == API_SERVER && container.running))
-        }
+        Seen::Healthy(Facts::TalosContainers(containers)) => Some(apiserver_runs(containers)),
         _ => None,
     }
 }
@@ -169,6 +165,7 @@ fn seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use defib_engine::time::Tick;
+    use defib_engine::view::APISERVER;
 
     use super::*;
 
@@ -223,8 +220,8 @@ mod tests {
             ..Default::default()
         };
         let cases = [
-            (vec![container(API_SERVER, true)], true),
-            (vec![container(API_SERVER, false), container("etcd", true)], false),
+            (vec![container(APISERVER, true)], true),
+            (vec![container(APISERVER, false), container("etcd", true)], false),
             (vec![], false),
         ];
         for (containers, runs) in cases {

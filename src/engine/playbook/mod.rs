@@ -20,7 +20,7 @@ pub struct Playbook {
     pub require: Vec<Requirement>,
     /// How often it may run.
     pub limits: Limits,
-    /// What it does, in order; at least one.
+    /// What it does, in order; at least one, and one at most that may hurt.
     pub steps: Vec<Action>,
     /// How its success is known.
     pub verify: Verify,
