@@ -12,6 +12,7 @@ use defib_engine::event::{Event, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
 use defib_engine::record::{Batch, Record, RunEnd};
+use defib_engine::route::Route;
 use defib_engine::status::Status;
 use serde_json::json;
 use thiserror::Error;
@@ -220,6 +221,8 @@ impl Ports for Live {
     fn start(&mut self, step: Step) {
         self.executor.start(step);
     }
+
+    fn route(&mut self, _: &ClusterId, _: Route) {}
 
     fn publish(&mut self, cluster: &ClusterId, status: &Status) {
         self.health.judged(cluster, status.store_answers);

@@ -7,6 +7,7 @@ use defib_engine::event::{Event, Ready, Saved, Step};
 use defib_engine::fleet::Fleet;
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::record::Batch;
+use defib_engine::route::Route;
 use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use defib_engine::time::{Now, Tick};
@@ -19,6 +20,8 @@ pub trait Ports {
     fn ask(&mut self, target: Target, kind: ProbeKind);
     /// Starts a step, if it is not too late, and answers with [`Event::Ended`].
     fn start(&mut self, step: Step);
+    /// Leads those who want an API server of the cluster this way from now on.
+    fn route(&mut self, cluster: &ClusterId, route: Route);
     /// Shows what the engine makes of a cluster; called when that changed.
     fn publish(&mut self, cluster: &ClusterId, status: &Status);
 }
@@ -49,7 +52,7 @@ impl<P: Ports> Driver<P> {
     }
 
     fn carry_out(&mut self, ready: Ready) {
-        let Ready { cluster, batch, probes, start, status_changed } = ready;
+        let Ready { cluster, batch, probes, start, route, status_changed } = ready;
         if let Some(batch) = batch {
             self.ports.write(batch);
         }
@@ -58,6 +61,9 @@ impl<P: Ports> Driver<P> {
         }
         for step in start {
             self.ports.start(step);
+        }
+        if let Some(route) = route {
+            self.ports.route(&cluster, route);
         }
         if let (true, Some(status)) = (status_changed, self.fleet.status(&cluster)) {
             self.ports.publish(&cluster, status);

@@ -22,6 +22,7 @@ use defib_engine::observation::{
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Outcome};
+use defib_engine::route::Route;
 use defib_engine::settings::{ClusterSettings, Mode, Settings};
 use defib_engine::status::Status;
 use defib_engine::time::{Now, Tick, UnixMs};
@@ -104,6 +105,7 @@ impl Ports for Child {
         self.ended.push(Event::Ended { cluster: step.cluster().clone(), step: step.id().clone(), outcome });
     }
 
+    fn route(&mut self, _: &ClusterId, _: Route) {}
     fn publish(&mut self, _: &ClusterId, _: &Status) {}
 }
 

@@ -6,6 +6,7 @@ use defib_engine::event::{Event, Saved, Step};
 use defib_engine::observation::{ClusterId, Observation, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
 use defib_engine::record::Batch;
+use defib_engine::route::Route;
 use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use tokio::task::JoinSet;
@@ -93,5 +94,6 @@ impl Ports for Watching {
     fn write(&mut self, _: Batch) {}
     fn ask(&mut self, _: Target, _: ProbeKind) {}
     fn start(&mut self, _: Step) {}
+    fn route(&mut self, _: &ClusterId, _: Route) {}
     fn publish(&mut self, _: &ClusterId, _: &Status) {}
 }

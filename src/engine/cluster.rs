@@ -17,6 +17,7 @@ use crate::ledger::{Ledger, Reservation};
 use crate::observation::{ClusterId, NodeName, ProbeKind, Target};
 use crate::playbook::{ActionClass, Playbook};
 use crate::record::{Batch, FindingKey, IncidentState, Intent, Outcome, Record, RunEnd, StepId};
+use crate::route::{Route, Router};
 use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
 use crate::settings::{ClusterSettings, Mode};
 use crate::status::{self, Status};
@@ -55,6 +56,7 @@ pub(crate) struct Cluster {
     records: Vec<Record>,
     /// Actions handed out and not ended, for their names.
     in_flight: BTreeMap<StepId, String>,
+    router: Router,
     choose_after: Tick,
     dirty: bool,
     wake_at: Tick,
@@ -71,6 +73,7 @@ pub(crate) struct Seed {
     pub(crate) ledger: Ledger,
     pub(crate) last_incident: u64,
     pub(crate) last_run: u64,
+    pub(crate) route: Route,
 }
 
 /// A playbook with a patient, judged at one poll.
@@ -84,6 +87,7 @@ struct Judged {
 impl Cluster {
     pub(crate) fn new(seed: Seed) -> Cluster {
         Cluster {
+            router: Router::restored(seed.route, &seed.settings.nodes),
             id: seed.id,
             settings: seed.settings,
             mode: seed.mode,
@@ -192,6 +196,7 @@ impl Cluster {
             self.choose(&judged, now, &mut ready);
         }
         self.group(now, &mut batch);
+        self.find_the_way(now, elsewhere, &mut batch, &mut ready);
 
         let status = self.describe(judged, now);
         let same = Status { now: self.status.now, ..status.clone() } == self.status;
@@ -517,6 +522,19 @@ impl Cluster {
         batch.records.extend(self.incidents.update(&open, now.mono, state));
     }
 
+    /// Judges the route again; it is handed out where it changed, and written down where people would want to know.
+    fn find_the_way(&mut self, now: Now, elsewhere: Elsewhere, batch: &mut Batch, ready: &mut Ready) {
+        let lost = FindingKey { rule: diagnosis::VIP_LOST, subject: Subject::Cluster };
+        let lost = self.tracked.get(&lost).is_some_and(|tracked| tracked.latch.open_since().is_some());
+        let mut router = std::mem::take(&mut self.router);
+        let before = router.route().clone();
+        let told = router.judge(self.view(now, elsewhere), lost);
+        let route = router.route().clone();
+        self.router = router;
+        batch.records.extend(told.map(|text| Record::Route { route: route.clone(), text }));
+        ready.route = (route != before).then_some(route);
+    }
+
     fn describe(&self, judged: Vec<Judged>, now: Now) -> Status {
         let open = self.open();
         let finding = |(key, _): (&FindingKey, &Tick)| {
@@ -552,6 +570,7 @@ impl Cluster {
                 node: run.patient.clone(),
                 phase: run.phase.name(),
             }),
+            route: self.router.route().clone(),
             store_answers: self.store_answers,
         }
     }

@@ -6,6 +6,7 @@ use crate::ledger::Reservation;
 use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Action;
 use crate::record::{Batch, Outcome, StepId};
+use crate::route::Route;
 use crate::time::Tick;
 
 /// Something that happened outside.
@@ -45,6 +46,8 @@ pub struct Ready {
     pub probes: Vec<(Target, ProbeKind)>,
     /// To be started; answered by [`Event::Ended`].
     pub start: Vec<Step>,
+    /// How to reach the API servers, where that changed.
+    pub route: Option<Route>,
     /// The status differs from the last one.
     pub status_changed: bool,
 }
@@ -53,7 +56,11 @@ impl Ready {
     /// There is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batch.is_none() && self.probes.is_empty() && self.start.is_empty() && !self.status_changed
+        self.batch.is_none()
+            && self.probes.is_empty()
+            && self.start.is_empty()
+            && self.route.is_none()
+            && !self.status_changed
     }
 }
 
@@ -116,4 +123,6 @@ pub struct Saved {
     pub last_incident: std::collections::BTreeMap<ClusterId, u64>,
     /// The highest number of a run that was ever used, by cluster.
     pub last_run: std::collections::BTreeMap<ClusterId, u64>,
+    /// The route that was written down last, by cluster.
+    pub routes: std::collections::BTreeMap<ClusterId, Route>,
 }

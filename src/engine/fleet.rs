@@ -41,6 +41,7 @@ impl Fleet {
                 ledger: Ledger::open(mine, now),
                 last_incident: saved.last_incident.get(id).copied().unwrap_or(0),
                 last_run: saved.last_run.get(id).copied().unwrap_or(0),
+                route: saved.routes.get(id).cloned().unwrap_or_default(),
             })
         };
         Fleet {

@@ -4,7 +4,8 @@
 //! [`diagnosis::ALL`] is judged again over the [`view::View`]; a [`latch::Latch`] gives each verdict its duration; open
 //! findings are grouped into [`incident`]s with a root; every [`playbook`] that a finding calls for is judged by every
 //! [`check`]; and where none holds, a run asks for fresh probes, reserves in the [`ledger`], waits until that is durable,
-//! judges again, and hands out a [`event::Step`]: the permission to do one thing once.
+//! judges again, and hands out a [`event::Step`]: the permission to do one thing once. Beside it, [`route`] says which API
+//! server to go to while the virtual address is dead.
 //!
 //! It promises: no clock, no I/O, no randomness, no panic on input; the same calls give the same answers; memory bounded
 //! by the configuration. It depends on nothing.
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod observation;
 pub mod playbook;
 pub mod record;
+pub mod route;
 mod run;
 pub mod settings;
 pub mod status;

@@ -7,6 +7,7 @@ use std::fmt;
 use crate::finding::Subject;
 use crate::observation::{ClusterId, NodeName};
 use crate::playbook::{Action, ActionClass};
+use crate::route::Route;
 use crate::time::UnixMs;
 
 /// A finding by name and subject.
@@ -99,6 +100,13 @@ pub enum Record {
         action: String,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// The way to the API servers changed.
+    Route {
+        /// The whole of it: what a restart begins with.
+        route: Route,
+        /// What changed, in words.
+        text: String,
     },
 }
 

@@ -5,6 +5,7 @@ use crate::finding::{Layer, Subject};
 use crate::incident::Incident;
 use crate::observation::NodeName;
 use crate::record::FindingKey;
+use crate::route::Route;
 use crate::time::{Now, UnixMs};
 
 /// One cluster at one time.
@@ -22,6 +23,8 @@ pub struct Status {
     pub decisions: Vec<Decision>,
     /// The run that is under way.
     pub run: Option<RunStatus>,
+    /// How to reach the API servers.
+    pub route: Route,
     /// The journal answers.
     pub store_answers: bool,
 }

@@ -9,10 +9,12 @@
 //! | `decision` | run, incident, playbook, node, passed [{check, text}] |
 //! | `outcome` | run, step, action, outcome, text |
 //! | `run` | run, state (recovered, failed, withdrawn), text |
+//! | `route` | direct, ready [node, the best first], text |
 
 use defib_engine::event::Saved;
 use defib_engine::ledger::Reservation;
 use defib_engine::record::{Batch, FindingKey, Outcome as Ending, Record};
+use defib_engine::route::Route;
 use defib_engine::time::UnixMs;
 use serde_json::{Value, json};
 
@@ -98,6 +100,7 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs) -> NewRecord {
                 "run": run, "step": step.0, "action": action, "outcome": outcome.name(), "text": outcome.detail(),
             }),
         ),
+        Record::Route { route, text } => ("route", json!({"direct": route.direct, "ready": route.ready, "text": text})),
         Record::Run { run, state, text } => ("run", json!({"run": run, "state": state.to_string(), "text": text})),
     };
     NewRecord { at_ms: at.0, cluster: cluster.to_owned(), kind: kind.to_owned(), version: RECORD_VERSION, body }
@@ -129,5 +132,15 @@ pub fn saved(opened: &Opened) -> Saved {
         reservations: spent.map(reservation).collect(),
         last_incident: opened.last_incident.clone(),
         last_run: opened.last_run.clone(),
+        routes: opened.routes.iter().map(|(cluster, body)| (cluster.clone(), route(body))).collect(),
+    }
+}
+
+/// A route as it was written down. What is damaged in it is left out: the first look puts it right.
+fn route(body: &Value) -> Route {
+    let ready = body.get("ready").and_then(Value::as_array).into_iter().flatten();
+    Route {
+        direct: body.get("direct").and_then(Value::as_bool).unwrap_or(false),
+        ready: ready.filter_map(Value::as_str).map(str::to_owned).collect(),
     }
 }

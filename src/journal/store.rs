@@ -57,6 +57,8 @@ pub struct Opened {
     pub last_run: BTreeMap<String, u64>,
     /// The highest number of an incident that each cluster's records name.
     pub last_incident: BTreeMap<String, u64>,
+    /// The body of the newest record of each cluster's route.
+    pub routes: BTreeMap<String, serde_json::Value>,
     /// Intents with an outcome that is no known word; they count as *unknown*, hence as spent.
     pub bad_rows: u64,
 }
@@ -89,6 +91,7 @@ impl Journal {
             numbers(&connection, "SELECT cluster, run FROM intent").map_err(JournalError::sqlite("read", &file))?;
         let named = "SELECT cluster, body ->> '$.incident' FROM record WHERE kind = 'incident' AND json_valid(body)";
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
+        let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
         prune::prune(&mut connection, now.0, pages_max).map_err(JournalError::sqlite("prune", &file))?;
 
         let (sender, jobs) = sync_channel(QUEUE_MAX);
@@ -98,7 +101,7 @@ impl Journal {
             .spawn(move || writer.run())
             .map_err(JournalError::io("start the writer of", &file))?;
         let journal = Journal { file, jobs: Some(sender), writer: Some(writer), _lock: lock };
-        Ok(Opened { journal, intents_recent, interrupted, last_run, last_incident, bad_rows })
+        Ok(Opened { journal, intents_recent, interrupted, last_run, last_incident, routes, bad_rows })
     }
 
     /// The journal's file.
@@ -201,6 +204,15 @@ fn numbers(connection: &Connection, query: &str) -> rusqlite::Result<BTreeMap<St
         *known = number.max(*known);
     }
     Ok(highest)
+}
+
+/// The newest route of each cluster; a body that is no JSON is passed over.
+fn routes(connection: &Connection) -> rusqlite::Result<BTreeMap<String, serde_json::Value>> {
+    let query = "SELECT cluster, body, max(seq) FROM record WHERE kind = 'route' AND json_valid(body) GROUP BY cluster";
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let sound = |(cluster, body): (String, String)| Some((cluster, serde_json::from_str(&body).ok()?));
+    rows.filter_map(|row| row.map(sound).transpose()).collect()
 }
 
 fn recent(connection: &Connection, now: UnixMs) -> rusqlite::Result<(Vec<IntentRow>, u64)> {

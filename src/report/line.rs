@@ -46,6 +46,7 @@ fn line(kind: &str, body: &Value) -> Option<Line> {
         "hold" => ("hold", format!("{} {}: {} lifted", field("playbook"), field("node"), field("check"))),
         "decision" => ("decision", decision(body)),
         "outcome" => ("acted", format!("{} {}: {}: {text}", field("run"), field("action"), field("outcome"))),
+        "route" => ("route", text.to_owned()),
         "run" => ("run", format!("{} {}: {text}", field("run"), field("state"))),
         _ => return None,
     };

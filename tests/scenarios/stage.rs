@@ -306,6 +306,7 @@ impl Stage {
             match record {
                 Record::Incident { incident, .. } => raise(&mut self.journal.last_incident, batch, number(incident)),
                 Record::Decision { run, .. } => raise(&mut self.journal.last_run, batch, number(run)),
+                Record::Route { route, .. } => drop(self.journal.routes.insert(batch.cluster.clone(), route.clone())),
                 _ => {}
             }
         }

@@ -54,6 +54,7 @@ fn record(record: &Record, at: Tick) -> Vec<String> {
             lines.extend(passed.iter().map(|(check, why)| format!("{:17}{check}: {why}", "")));
             lines
         }
+        Record::Route { text, .. } => one("route", text.clone()),
         Record::Run { run, state, text } => one("run", format!("{run} {state}: {text}")),
         Record::Outcome { step, action, outcome, .. } => {
             one("outcome", format!("{step} {action} {}: {}", outcome.name(), outcome.detail()))
@@ -94,6 +95,9 @@ pub(crate) fn status(status: &Status, at: Tick) -> Vec<String> {
     }
     if let Some(run) = &status.run {
         lines.push(line(at, "run", &format!("{} {} {}: {}", run.id, run.playbook, run.node, run.phase)));
+    }
+    if status.route.direct {
+        lines.push(line(at, "route", &status.route.words()));
     }
     if !status.store_answers {
         lines.push(line(at, "journal", "does not answer"));

@@ -26,6 +26,9 @@ pub static ALL: &[&Rule] = &[
     &vip::lost::RULE,
 ];
 
+/// What the route turns on.
+pub(crate) const VIP_LOST: &str = vip::lost::RULE.name;
+
 /// The rule with this public name.
 #[must_use]
 pub fn rule(name: &str) -> Option<&'static Rule> {
