@@ -12,7 +12,7 @@ BIN := target/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
-.PHONY: help demo test policy build setup lab-up lab-down drill clean
+.PHONY: help demo test policy build setup lab-up lab-down drill bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ lab-down: ## take the lab down
 drill: build ## run the drill back-off once
 	@$(BIN)/defib-lab build
 	@$(SUDO) $(BIN)/defib-lab drill back-off
+
+bench: setup ## measure everything that docs/performance.md shows, on real parts (QUICK=1: a tenth of the samples)
+	@echo "== building (a few minutes the first time)"
+	cargo build --release --locked -p defib -p defib-lab -p defib-bench
+	@$(BIN)/defib-lab build
+	@mkdir -p target/bench
+	@$(SUDO) $(BIN)/defib-bench $(if $(QUICK),--quick) --json target/bench/figures.json \
+	  $$(blackbox=$$(tests/bench/blackbox.sh); [ -z "$$blackbox" ] || echo "--blackbox $$blackbox")
 
 clean: ## remove what was built
 	cargo clean

@@ -28,9 +28,9 @@ use crate::teardown::{self, Before, TeardownError};
 /// Where distributions put the CNI plugins.
 const CNI_FOLDERS: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 /// For every part to run once the API servers serve; a container that died twice waits for 20 s.
-const WHOLE_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const WHOLE_DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks for a part's processes.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The system's programs that the lab runs, and the Debian packages that hold them.
 const TOOLS: [(&str, &str); 5] = [
     ("ip", "iproute2"),
@@ -158,28 +158,44 @@ impl Lab {
     /// `down`.
     pub fn up(options: &UpOptions) -> Result<Self, LabError> {
         let say = options.say;
-        let cni = check_tools()?;
-        let lab = Self::of_this_machine()?;
-        let programs = programs::provide(&say)?;
-        let _lock = lock()?;
-        if lab.is_up() {
-            return Err(LabError::UpAlready);
-        }
-        teardown::everything(&lab.layout, &lab.cgroups)?;
-        lab.write_files(&programs, &cni)?;
-        network::build(&lab.layout)?;
+        let (lab, programs, _lock) = Self::prepare(options)?;
         say(&format!("namespaces and bridge are there; starting three nodes on cgroup {}", lab.cgroups.version()));
         for node in Node::ALL {
             lab.boot(node)?;
         }
         ready::wait(&lab.layout, &say)?;
         lab.wait_until_whole()?;
-        let about = About { ready_at_ms: unix_ms(), cgroups: lab.cgroups.version().to_owned(), programs };
-        let mark = lab.layout.ready_mark();
+        lab.mark_ready(programs)?;
+        Ok(lab)
+    }
+
+    /// Everything but the processes: programs, files, network; what an unfinished lab left is gone. Held by the lock.
+    pub(crate) fn prepare(options: &UpOptions) -> Result<(Self, Vec<Program>, File), LabError> {
+        let cni = check_tools()?;
+        let lab = Self::of_this_machine()?;
+        let programs = programs::provide(&options.say)?;
+        let lock = lock()?;
+        if lab.is_up() {
+            return Err(LabError::UpAlready);
+        }
+        teardown::everything(&lab.layout, &lab.cgroups)?;
+        lab.write_files(&programs, &cni)?;
+        network::build(&lab.layout)?;
+        Ok((lab, programs, lock))
+    }
+
+    /// Notes that it came up whole.
+    pub(crate) fn mark_ready(&self, programs: Vec<Program>) -> Result<(), LabError> {
+        let about = About { ready_at_ms: unix_ms(), cgroups: self.cgroups.version().to_owned(), programs };
+        let mark = self.layout.ready_mark();
         let text = serde_json::to_vec_pretty(&about).map_err(std::io::Error::from);
         let written = text.and_then(|text| std::fs::write(&mark, text));
-        written.map_err(|source| LabError::File { path: mark, source })?;
-        Ok(lab)
+        written.map_err(|source| LabError::File { path: mark, source })
+    }
+
+    /// The `defib-lab` program that this lab's processes run.
+    pub(crate) fn program_file(&self) -> &Path {
+        &self.program
     }
 
     /// The lab that is up.

@@ -63,6 +63,13 @@ spec:
     }
 }
 
+/// An API server's command line outside a pod, the program first.
+pub(crate) fn apiserver_line(layout: &Layout, node: Node) -> Vec<String> {
+    let mut line = vec![layout.program("kube-apiserver").display().to_string()];
+    line.extend(apiserver(layout, node));
+    line
+}
+
 fn apiserver(layout: &Layout, node: Node) -> Vec<String> {
     let certificate = |name: &str| layout.certificate(name).display().to_string();
     let key = |name: &str| layout.key(name).display().to_string();
