@@ -17,6 +17,7 @@ pub mod journal;
 pub mod metrics;
 pub mod observe;
 pub mod playbook;
+pub mod promtext;
 pub mod report;
 pub mod web;
 pub mod yaml;
