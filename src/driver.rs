@@ -3,6 +3,7 @@
 //! `run`, `check`, the tests and whatever comes later all drive the engine through [`Driver::turn`]; only what stands
 //! behind [`Ports`] differs. Time is an argument, so a turn can be replayed. Left out: waiting, which is the caller's.
 
+use defib_engine::command::Reply;
 use defib_engine::event::{Event, Ready, Saved, Step};
 use defib_engine::fleet::Fleet;
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
@@ -24,6 +25,10 @@ pub trait Ports {
     fn route(&mut self, cluster: &ClusterId, route: Route);
     /// Shows what the engine makes of a cluster; called when that changed.
     fn publish(&mut self, cluster: &ClusterId, status: &Status);
+    /// Answers a command, by its number.
+    fn reply(&mut self, command: u64, reply: Reply) {
+        let _ = (command, reply);
+    }
 }
 
 /// The engine between its ports.
@@ -52,7 +57,7 @@ impl<P: Ports> Driver<P> {
     }
 
     fn carry_out(&mut self, ready: Ready) {
-        let Ready { cluster, batch, probes, start, route, status_changed } = ready;
+        let Ready { cluster, batch, probes, start, replies, route, status_changed } = ready;
         if let Some(batch) = batch {
             self.ports.write(batch);
         }
@@ -67,6 +72,9 @@ impl<P: Ports> Driver<P> {
         }
         if let (true, Some(status)) = (status_changed, self.fleet.status(&cluster)) {
             self.ports.publish(&cluster, status);
+        }
+        for (command, reply) in replies {
+            self.ports.reply(command, reply);
         }
     }
 

@@ -1,13 +1,15 @@
 //! What goes into the engine and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::command::{Command, Pause, Reply};
 use crate::ledger::Reservation;
 use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Action;
 use crate::record::{Batch, Outcome, StepId};
 use crate::route::Route;
-use crate::time::Tick;
+use crate::time::{Tick, UnixMs};
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,26 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// A connection that was held open to a target ended by itself: what answers there may have died.
+    Suspected {
+        /// Who.
+        target: Target,
+        /// What was asked over that connection.
+        kind: ProbeKind,
+    },
+    /// How we ourselves are; the newest one holds until the next.
+    Observer(ObserverHealth),
+    /// A person asks for something; answered once by a reply of the same number.
+    Asked(Command),
+}
+
+/// How defib itself is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObserverHealth {
+    /// How late our own timers ran lately.
+    pub late: Duration,
+    /// The first line of the operator's pause file, while there is one.
+    pub pause_file: Option<String>,
 }
 
 /// What is to be done now. Every part is independent of the others and may be carried out in any order: a step comes
@@ -46,6 +68,8 @@ pub struct Ready {
     pub probes: Vec<(Target, ProbeKind)>,
     /// To be started; answered by [`Event::Ended`].
     pub start: Vec<Step>,
+    /// Answers to commands, by the command's number. What a command changed is durable by then.
+    pub replies: Vec<(u64, Reply)>,
     /// How to reach the API servers, where that changed.
     pub route: Option<Route>,
     /// The status differs from the last one.
@@ -56,11 +80,8 @@ impl Ready {
     /// There is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batch.is_none()
-            && self.probes.is_empty()
-            && self.start.is_empty()
-            && self.route.is_none()
-            && !self.status_changed
+        let nothing_to_do = self.batch.is_none() && self.probes.is_empty() && self.start.is_empty();
+        nothing_to_do && self.replies.is_empty() && self.route.is_none() && !self.status_changed
     }
 }
 
@@ -120,9 +141,35 @@ pub struct Saved {
     /// Everything that was reserved and that a limit can still see.
     pub reservations: Vec<Reservation>,
     /// The highest number of an incident that was ever used, by cluster.
-    pub last_incident: std::collections::BTreeMap<ClusterId, u64>,
+    pub last_incident: BTreeMap<ClusterId, u64>,
     /// The highest number of a run that was ever used, by cluster.
-    pub last_run: std::collections::BTreeMap<ClusterId, u64>,
+    pub last_run: BTreeMap<ClusterId, u64>,
     /// The route that was written down last, by cluster.
-    pub routes: std::collections::BTreeMap<ClusterId, Route>,
+    pub routes: BTreeMap<ClusterId, Route>,
+    /// The newest pause by command of each cluster that was not resumed since, over or not.
+    pub pauses: BTreeMap<ClusterId, Kept<Pause>>,
+    /// The newest acknowledgement of each playbook on each node.
+    pub acks: Vec<Kept<Ack>>,
+}
+
+/// Something that was written down, with when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept<T> {
+    /// What.
+    pub what: T,
+    /// When, by the wall clock at the time.
+    pub at: UnixMs,
+    /// How long ago, by a clock that nobody can set; none where only the stamp tells.
+    pub age: Option<Duration>,
+}
+
+/// A person has looked at a playbook that was exhausted on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// In which cluster.
+    pub cluster: ClusterId,
+    /// The playbook.
+    pub playbook: String,
+    /// The node.
+    pub node: NodeName,
 }

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cluster::{Cluster, Seed};
+use crate::command::{Command, Reply};
 use crate::diagnosis::observer::isolated::answered;
 use crate::event::{Event, Ready, Saved};
 use crate::ledger::Ledger;
@@ -23,6 +25,9 @@ pub struct Fleet {
     /// When a target of each cluster last answered.
     answered: BTreeMap<ClusterId, Tick>,
     canaries: BTreeMap<String, Option<Observation>>,
+    /// How late our own timers ran lately.
+    late: Duration,
+    desk: Desk,
 }
 
 impl Fleet {
@@ -41,13 +46,17 @@ impl Fleet {
                 ledger: Ledger::open(mine, now),
                 last_incident: saved.last_incident.get(id).copied().unwrap_or(0),
                 last_run: saved.last_run.get(id).copied().unwrap_or(0),
+                pause: saved.pauses.get(id).cloned(),
                 route: saved.routes.get(id).cloned().unwrap_or_default(),
+                now,
             })
         };
         Fleet {
             clusters: settings.clusters.keys().map(|id| (id.clone(), cluster(id))).collect(),
             answered: BTreeMap::new(),
             canaries: settings.canaries.iter().map(|address| (address.clone(), None)).collect(),
+            late: Duration::ZERO,
+            desk: Desk::default(),
         }
     }
 
@@ -65,9 +74,37 @@ impl Fleet {
                 cluster
             }
             Event::Stored { cluster, .. } | Event::Ended { cluster, .. } => cluster.clone(),
+            Event::Suspected { target, .. } => {
+                let Some(cluster) = target.cluster().cloned() else { return };
+                cluster
+            }
+            Event::Observer(health) => {
+                self.late = health.late;
+                self.clusters.values_mut().for_each(|cluster| cluster.handle(event.clone(), now));
+                return;
+            }
+            Event::Asked(command) => return self.asked(command, now),
         };
         if let Some(cluster) = self.clusters.get_mut(&cluster) {
             cluster.handle(event, now);
+        }
+    }
+
+    /// Hands a command to the cluster that it is for, or to all.
+    fn asked(&mut self, command: &Command, now: Now) {
+        let clusters: Vec<ClusterId> = match command.ask.cluster() {
+            None => self.clusters.keys().cloned().collect(),
+            Some(cluster) if self.clusters.contains_key(cluster) => vec![cluster.clone()],
+            Some(cluster) => {
+                self.desk.refuse(command.id, format!("there is no cluster {cluster}"));
+                return;
+            }
+        };
+        self.desk.expect(command.id, clusters.len());
+        for cluster in clusters {
+            if let Some(cluster) = self.clusters.get_mut(&cluster) {
+                cluster.handle(Event::Asked(command.clone()), now);
+            }
         }
     }
 
@@ -81,12 +118,17 @@ impl Fleet {
 
     /// What is ready in the next cluster that has anything; none when all are quiet.
     pub fn poll(&mut self, now: Now) -> Option<Ready> {
+        if let Some(replies) = self.desk.take() {
+            return Some(Ready { replies, ..Ready::default() });
+        }
         let due: Vec<_> =
             self.clusters.iter().filter(|(_, c)| c.wake_at() <= now.mono).map(|(id, _)| id.clone()).collect();
         for id in due {
             let elsewhere = self.elsewhere(&id, now);
             let ready = self.clusters.get_mut(&id).and_then(|cluster| cluster.poll(now, elsewhere));
-            if let Some(ready) = ready.filter(|ready| !ready.is_empty()) {
+            let Some(mut ready) = ready else { continue };
+            ready.replies = self.desk.gather(std::mem::take(&mut ready.replies));
+            if !ready.is_empty() {
                 return Some(ready);
             }
         }
@@ -103,13 +145,14 @@ impl Fleet {
             canaries: self.canaries.len(),
             canaries_mute: heard().filter(|seen| !answered(&seen.seen)).count(),
             answers: canary || self.answered.iter().any(other),
+            late: self.late,
         }
     }
 
     /// When to come back if nothing happens before.
     #[must_use]
     pub fn wake_at(&self) -> Option<Tick> {
-        self.clusters.values().map(Cluster::wake_at).min()
+        if self.desk.is_empty() { self.clusters.values().map(Cluster::wake_at).min() } else { Some(Tick(0)) }
     }
 
     /// What is made of one cluster; none when it is not configured.
@@ -121,5 +164,75 @@ impl Fleet {
     /// The clusters' names, in order.
     pub fn clusters(&self) -> impl Iterator<Item = &ClusterId> {
         self.clusters.keys()
+    }
+}
+
+/// Answers to commands that concern several clusters, until each of them has answered.
+#[derive(Default)]
+struct Desk {
+    /// By the command's number: how many clusters still owe an answer, and the answers so far.
+    owed: BTreeMap<u64, (usize, Vec<Reply>)>,
+    replies: Vec<(u64, Reply)>,
+}
+
+impl Desk {
+    fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    fn refuse(&mut self, id: u64, why: String) {
+        self.replies.push((id, Reply::Refused(why)));
+    }
+
+    /// So many clusters were asked; with one of them its answer is the answer.
+    fn expect(&mut self, id: u64, clusters: usize) {
+        match clusters {
+            0 => self.refuse(id, "no cluster is configured".to_owned()),
+            1 => {}
+            _ => drop(self.owed.insert(id, (clusters, Vec::new()))),
+        }
+    }
+
+    fn take(&mut self) -> Option<Vec<(u64, Reply)>> {
+        (!self.replies.is_empty()).then(|| std::mem::take(&mut self.replies))
+    }
+
+    /// Keeps back what is not answered by every cluster yet.
+    fn gather(&mut self, replies: Vec<(u64, Reply)>) -> Vec<(u64, Reply)> {
+        let mut whole = Vec::new();
+        for (id, reply) in replies {
+            match self.owed.get_mut(&id) {
+                None => whole.push((id, reply)),
+                Some((owed, answers)) => {
+                    answers.push(reply);
+                    *owed -= 1;
+                    if *owed == 0
+                        && let Some((_, answers)) = self.owed.remove(&id)
+                    {
+                        whole.push((id, all(answers)));
+                    }
+                }
+            }
+        }
+        whole
+    }
+}
+
+/// One answer of several: what was refused anywhere is refused; what was done anywhere is done.
+fn all(answers: Vec<Reply>) -> Reply {
+    let (mut refused, mut done, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+    for answer in answers {
+        match answer {
+            Reply::Refused(text) => refused.push(text),
+            Reply::Done(text) => done.push(text),
+            Reply::Nothing(text) => nothing.push(text),
+            other => return other,
+        }
+    }
+    let words = |texts: Vec<String>| texts.join("; ");
+    match (refused.is_empty(), done.is_empty()) {
+        (false, _) => Reply::Refused(words(refused.into_iter().chain(done).collect())),
+        (true, false) => Reply::Done(words(done)),
+        (true, true) => Reply::Nothing(words(nothing)),
     }
 }

@@ -81,8 +81,7 @@ impl Ledger {
         if let Some(made) = row.made {
             return now.mono.since(made);
         }
-        let believed = now.wall.min(self.steady_wall(now));
-        Duration::from_millis(u64::try_from(believed.0.saturating_sub(row.at.0)).unwrap_or(0))
+        now.wall.min(self.steady_wall(now)).since(row.at)
     }
 
     /// How long ago an earlier process last reserved a step in this cluster.

@@ -12,6 +12,7 @@
 
 pub mod check;
 mod cluster;
+pub mod command;
 pub mod diagnosis;
 pub mod event;
 pub mod finding;

@@ -101,12 +101,53 @@ pub enum Record {
         /// How it ended.
         outcome: Outcome,
     },
+    /// A person asked for something that changes something.
+    Command {
+        /// Who.
+        by: String,
+        /// What.
+        order: Order,
+    },
     /// The way to the API servers changed.
     Route {
         /// The whole of it: what a restart begins with.
         route: Route,
         /// What changed, in words.
         text: String,
+    },
+}
+
+/// A command as it is written down: what it changed in one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing is started by itself for a while.
+    Pause {
+        /// Why.
+        reason: String,
+        /// Until when.
+        until: UnixMs,
+    },
+    /// The pause has ended.
+    Resume,
+    /// An exhausted playbook may run again on a node.
+    Ack {
+        /// The playbook.
+        playbook: String,
+        /// The node.
+        node: NodeName,
+    },
+    /// A run was begun.
+    Recover {
+        /// Its id.
+        run: String,
+        /// The playbook.
+        playbook: String,
+        /// The patient.
+        node: NodeName,
+        /// The playbook's `for` was waived.
+        waive_for: bool,
+        /// The budget's windows were passed.
+        pass_limits: bool,
     },
 }
 

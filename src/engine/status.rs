@@ -1,6 +1,7 @@
 //! What the engine makes of one cluster, for people and machines to read: findings, incidents, decisions.
 
 use crate::check::{Hold, Judgement};
+use crate::command::Pause;
 use crate::finding::{Layer, Subject};
 use crate::incident::Incident;
 use crate::observation::NodeName;
@@ -23,6 +24,8 @@ pub struct Status {
     pub decisions: Vec<Decision>,
     /// The run that is under way.
     pub run: Option<RunStatus>,
+    /// The pauses in force: by command, by file.
+    pub pauses: Vec<Pause>,
     /// How to reach the API servers.
     pub route: Route,
     /// The journal answers.

@@ -50,6 +50,12 @@ impl UnixMs {
     pub fn after(self, duration: Duration) -> UnixMs {
         UnixMs(self.0.saturating_add_unsigned(millis(duration)))
     }
+
+    /// The time that passed since `earlier`; zero when `earlier` lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: UnixMs) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
 }
 
 /// Both readings, taken together by the caller.

@@ -1,7 +1,5 @@
 //! One rule about one subject over time: its latch, its newest evidence, or why nothing is known.
 
-use std::time::Duration;
-
 use crate::finding::{Rule, Verdict};
 use crate::latch::{Change, Latch, Signal, Timing};
 use crate::record::{FindingKey, Record};
@@ -41,8 +39,7 @@ impl Tracked {
                 Some(Record::Finding { key, opened: true, text: self.text.clone() })
             }
             Change::Closed => {
-                let lasted_ms = u64::try_from(now.wall.0.saturating_sub(self.since.0)).unwrap_or(0);
-                let text = format!("after {}", Human(Duration::from_millis(lasted_ms)));
+                let text = format!("after {}", Human(now.wall.since(self.since)));
                 Some(Record::Finding { key, opened: false, text })
             }
         }

@@ -153,6 +153,8 @@ pub struct Elsewhere {
     pub canaries_mute: usize,
     /// A canary or another cluster's target answered, freshly.
     pub answers: bool,
+    /// How late our own timers ran lately.
+    pub late: Duration,
 }
 
 /// One cluster at one time, for rules and checks to read.

@@ -9,11 +9,12 @@
 //! | `decision` | run, incident, playbook, node, passed [{check, text}] |
 //! | `outcome` | run, step, action, outcome, text |
 //! | `run` | run, state (recovered, failed, withdrawn), text |
+//! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits |
 //! | `route` | direct, ready [node, the best first], text |
 
 use defib_engine::event::Saved;
 use defib_engine::ledger::Reservation;
-use defib_engine::record::{Batch, FindingKey, Outcome as Ending, Record};
+use defib_engine::record::{Batch, FindingKey, Order, Outcome as Ending, Record};
 use defib_engine::route::Route;
 use defib_engine::time::UnixMs;
 use serde_json::{Value, json};
@@ -102,8 +103,23 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs) -> NewRecord {
         ),
         Record::Route { route, text } => ("route", json!({"direct": route.direct, "ready": route.ready, "text": text})),
         Record::Run { run, state, text } => ("run", json!({"run": run, "state": state.to_string(), "text": text})),
+        Record::Command { by, order } => ("command", command(by, order)),
     };
     NewRecord { at_ms: at.0, cluster: cluster.to_owned(), kind: kind.to_owned(), version: RECORD_VERSION, body }
+}
+
+fn command(by: &str, order: &Order) -> Value {
+    match order {
+        Order::Pause { reason, until } => {
+            json!({"by": by, "command": "pause", "reason": reason, "until_ms": until.0})
+        }
+        Order::Resume => json!({"by": by, "command": "resume"}),
+        Order::Ack { playbook, node } => json!({"by": by, "command": "ack", "playbook": playbook, "node": node}),
+        Order::Recover { run, playbook, node, waive_for, pass_limits } => json!({
+            "by": by, "command": "recover", "run": run, "playbook": playbook, "node": node,
+            "waive_for": waive_for, "pass_limits": pass_limits,
+        }),
+    }
 }
 
 /// A record of the program's own life.
@@ -133,6 +149,7 @@ pub fn saved(opened: &Opened) -> Saved {
         last_incident: opened.last_incident.clone(),
         last_run: opened.last_run.clone(),
         routes: opened.routes.iter().map(|(cluster, body)| (cluster.clone(), route(body))).collect(),
+        ..Saved::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use defib_engine::event::Step;
 use defib_engine::playbook::ActionClass;
-use defib_engine::record::{Batch, Intent, Record, StepId};
+use defib_engine::record::{Batch, Intent, Order, Record, StepId};
 use defib_engine::status::Status;
 use defib_engine::time::Tick;
 
@@ -55,10 +55,20 @@ fn record(record: &Record, at: Tick) -> Vec<String> {
             lines
         }
         Record::Route { text, .. } => one("route", text.clone()),
+        Record::Command { by, order } => one("command", format!("{}, by {by}", ordered(order))),
         Record::Run { run, state, text } => one("run", format!("{run} {state}: {text}")),
         Record::Outcome { step, action, outcome, .. } => {
             one("outcome", format!("{step} {action} {}: {}", outcome.name(), outcome.detail()))
         }
+    }
+}
+
+fn ordered(order: &Order) -> String {
+    match order {
+        Order::Pause { reason, until } => format!("pause until {}: {reason}", until.0),
+        Order::Resume => "resume".to_owned(),
+        Order::Ack { playbook, node } => format!("ack {playbook} {node}"),
+        Order::Recover { run, playbook, node, .. } => format!("recover {run} {playbook} {node}"),
     }
 }
 

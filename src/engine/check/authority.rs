@@ -5,7 +5,7 @@ use crate::settings::Mode;
 
 pub(crate) static CHECK: Check = Check {
     name: "authority",
-    meaning: "the mode is act, and the playbook is armed for the cluster",
+    meaning: "the mode is act, the playbook is armed for the cluster, and nobody paused it",
     takes_duration: false,
     needs: nothing,
     judge,
@@ -13,6 +13,10 @@ pub(crate) static CHECK: Check = Check {
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Person });
+    if let Some((pause, lifts)) = case.pauses.first() {
+        let text = format!("paused by {}: {}", pause.by, pause.reason);
+        return Err(Hold { check: CHECK.name, text, lifts: lifts.clone() });
+    }
     if case.mode == Mode::Observe {
         return hold("mode is observe".to_owned());
     }

@@ -19,6 +19,7 @@ mod talos_reachable;
 use std::fmt;
 use std::time::Duration;
 
+use crate::command::Pause;
 use crate::ledger::Ledger;
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::Playbook;
@@ -73,6 +74,8 @@ pub struct Case<'a> {
     pub ledger: &'a Ledger,
     /// May the program act.
     pub mode: Mode,
+    /// The pauses in force, each with what would lift it.
+    pub pauses: &'a [(&'a Pause, Lift)],
     /// The store answers; without it nothing can be reserved.
     pub store_answers: bool,
     /// A run that is not this one and has not ended.

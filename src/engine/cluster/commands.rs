@@ -1,0 +1,186 @@
+//! What people asked of one cluster: pauses and acknowledgements in force, and answers on their way.
+//!
+//! A command takes effect at the poll that takes it, before anything is judged; its answer leaves when the batch that
+//! tells of it is durable. Left out: the pause file's reading (the program's), and who may ask.
+
+use super::Cluster;
+use crate::check::Lift;
+use crate::command::{Ask, Command, PAUSE_MAX, Pause, Reply, WORDS_MAX};
+use crate::event::{Kept, Ready};
+use crate::record::{Batch, Order, Record};
+use crate::time::{Human, Now, Tick};
+
+/// So many commands wait for one poll; one more is refused.
+const ASKED_MAX: usize = 64;
+
+/// What people asked for, and what of it is in force.
+#[derive(Default)]
+pub(super) struct Desk {
+    /// Not taken yet.
+    asked: Vec<Command>,
+    /// Answers that wait until a batch is durable: its number, the command's, the answer.
+    waiting: Vec<(u64, u64, Reply)>,
+    /// Answers that may leave.
+    replies: Vec<(u64, Reply)>,
+    paused: Option<Paused>,
+    /// Since when the pause file is there, and what it says.
+    pub(super) file: Option<Pause>,
+}
+
+/// A pause by command.
+pub(super) struct Paused {
+    pub(super) pause: Pause,
+    /// By the clock that nobody can set.
+    pub(super) ends: Tick,
+}
+
+impl Desk {
+    /// Starts with the pause that an earlier process left in force.
+    pub(super) fn open(kept: Option<&Kept<Pause>>, now: Now) -> Desk {
+        let paused = kept.and_then(|kept| {
+            let until = kept.what.until?;
+            let whole = until.since(kept.what.since).min(PAUSE_MAX);
+            let left = whole.saturating_sub(kept.age.unwrap_or_else(|| now.wall.since(kept.at)));
+            let ends = now.mono + left;
+            (!left.is_zero()).then(|| Paused { pause: kept.what.clone(), ends })
+        });
+        Desk { paused, ..Desk::default() }
+    }
+
+    /// Takes a command in.
+    pub(super) fn ask(&mut self, command: Command) {
+        if self.asked.len() < ASKED_MAX {
+            self.asked.push(command);
+        } else {
+            self.replies.push((command.id, Reply::Refused(format!("{ASKED_MAX} commands wait already"))));
+        }
+    }
+
+    /// The pauses in force, each with what would lift it.
+    pub(super) fn pauses(&self) -> impl Iterator<Item = (&Pause, Lift)> {
+        let by_command = self.paused.iter().map(|paused| (&paused.pause, Lift::At(paused.ends)));
+        by_command.chain(self.file.iter().map(|file| (file, Lift::Person)))
+    }
+
+    /// A batch was answered: what waited for it may leave.
+    pub(super) fn stored(&mut self, batch: u64, result: &Result<(), String>) {
+        let (due, waiting): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|(number, ..)| *number <= batch);
+        self.waiting = waiting;
+        self.replies.extend(due.into_iter().map(|(_, id, reply)| match result {
+            Ok(()) => (id, reply),
+            Err(why) => (id, unwritten(&reply, &format!("the journal refused it: {why}"))),
+        }));
+    }
+
+    /// The journal does not answer: nobody waits for it longer.
+    pub(super) fn give_up_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let told = |(_, id, reply)| (id, unwritten(&reply, "the journal does not answer"));
+        self.replies.extend(waiting.into_iter().map(told));
+    }
+}
+
+/// What was done and could not be written down.
+fn unwritten(reply: &Reply, why: &str) -> Reply {
+    Reply::Refused(match reply {
+        Reply::Done(text) => format!("{text}; but only until defib ends, for it is not written down: {why}"),
+        _ => format!("it is not written down: {why}"),
+    })
+}
+
+impl Cluster {
+    /// Takes what was asked since the last poll, and ends a pause whose time has come.
+    pub(super) fn take_orders(&mut self, now: Now, batch: &mut Batch) -> Vec<Command> {
+        if self.desk.paused.as_ref().is_some_and(|paused| paused.ends <= now.mono) {
+            self.desk.paused = None;
+        }
+        let mut later = Vec::new();
+        for command in std::mem::take(&mut self.desk.asked) {
+            let Command { id, by, ask } = command;
+            let by = cut(&by);
+            let answer = match ask {
+                Ask::Pause { reason, for_, .. } => self.pause(&by, &reason, for_, now, batch),
+                Ask::Resume { .. } => self.resume(),
+                Ask::Ack { playbook, node, .. } => self.ack(playbook, node, now),
+                ask @ (Ask::Preview(_) | Ask::Recover(_)) => {
+                    later.push(Command { id, by, ask });
+                    continue;
+                }
+            };
+            match answer {
+                Ok((order, text)) => {
+                    batch.records.push(Record::Command { by, order });
+                    self.desk.waiting.push((batch.id, id, Reply::Done(text)));
+                }
+                Err(reply) => self.desk.replies.push((id, reply)),
+            }
+        }
+        later
+    }
+
+    fn pause(
+        &mut self,
+        by: &str,
+        reason: &str,
+        for_: std::time::Duration,
+        now: Now,
+        batch: &Batch,
+    ) -> Result<(Order, String), Reply> {
+        let reason = cut(reason.trim());
+        if reason.is_empty() {
+            return Err(Reply::Refused("a pause needs a reason".to_owned()));
+        }
+        if for_.is_zero() || for_ > PAUSE_MAX {
+            return Err(Reply::Refused(format!("a pause lasts at most {}, not {}", Human(PAUSE_MAX), Human(for_))));
+        }
+        let until = batch.at.after(for_);
+        let pause = Pause { by: by.to_owned(), reason: reason.clone(), since: batch.at, until: Some(until) };
+        self.desk.paused = Some(Paused { pause, ends: now.mono + for_ });
+        let text = format!("{} is paused for {}: nothing is started by itself", self.id, Human(for_));
+        Ok((Order::Pause { reason, until }, text))
+    }
+
+    fn resume(&mut self) -> Result<(Order, String), Reply> {
+        if self.desk.paused.take().is_none() {
+            return Err(Reply::Nothing(match &self.desk.file {
+                Some(file) => format!("{} is paused by {}, and until that is gone", self.id, file.by),
+                None => format!("{} is not paused", self.id),
+            }));
+        }
+        Ok((
+            Order::Resume,
+            match &self.desk.file {
+                Some(file) => format!("the pause of {} by command is over; {} still pauses it", self.id, file.by),
+                None => format!("{} is no longer paused", self.id),
+            },
+        ))
+    }
+
+    fn ack(
+        &mut self,
+        playbook: String,
+        node: crate::observation::NodeName,
+        _now: Now,
+    ) -> Result<(Order, String), Reply> {
+        Err(Reply::Nothing(format!("{playbook} is not exhausted on {node}")))
+    }
+
+    /// Takes what asks for a recovery, or for what one would do.
+    pub(super) fn take_wishes(&mut self, wishes: Vec<Command>) {
+        for command in wishes {
+            let text = "this engine does not take it yet".to_owned();
+            self.desk.replies.push((command.id, Reply::Refused(text)));
+        }
+    }
+
+    /// Answers what may be answered.
+    pub(super) fn answer(&mut self, ready: &mut Ready) {
+        ready.replies.append(&mut self.desk.replies);
+    }
+}
+
+/// At most [`WORDS_MAX`] bytes, on one line.
+fn cut(words: &str) -> String {
+    let one_line: String = words.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    one_line[..one_line.floor_char_boundary(WORDS_MAX)].to_owned()
+}

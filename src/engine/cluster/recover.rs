@@ -1,0 +1,184 @@
+//! The run under way, phase by phase: what it waits for, what it reserves and hands out, how its end is known.
+
+use super::Cluster;
+use super::decide::Judged;
+use crate::check::Hold;
+use crate::event::{Ready, Step};
+use crate::finding::Subject;
+use crate::ledger::Reservation;
+use crate::observation::Target;
+use crate::playbook::{Action, ActionClass};
+use crate::record::{Batch, FindingKey, Intent, Outcome, Record, RunEnd, StepId};
+use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
+use crate::time::{Human, Now, Tick};
+
+/// After a preflight that did not pass, nothing is chosen for this long.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl Cluster {
+    pub(super) fn ended(&mut self, step: StepId, outcome: Outcome, now: Now) {
+        let Some(action) = self.in_flight.remove(&step) else { return };
+        let run_id = step.0.split('/').nth(1).unwrap_or_default().to_owned();
+        self.records.push(Record::Outcome { run: run_id, step: step.clone(), action, outcome: outcome.clone() });
+        if let Some(run) = &mut self.run
+            && matches!(run.phase, Phase::Running { .. })
+            && run.step_id(&self.id, run.step) == step
+        {
+            self.outcomes.push((step, outcome.clone()));
+            if let Outcome::Failed(why) | Outcome::Withdrawn(why) = &outcome {
+                let text = format!("the step failed: {why}");
+                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
+                self.run = None;
+            } else {
+                run.phase = Phase::Ended { at: now.mono };
+            }
+        }
+    }
+
+    /// Moves the run under way by one phase, where it can move.
+    pub(super) fn advance(&mut self, judged: &[Judged], now: Now, batch: &mut Batch, ready: &mut Ready) {
+        let Some(mut run) = self.run.take() else { return };
+        let own = judged.iter().find(|one| run.is_for(&one.playbook.name, &one.node));
+        let holds: &[Hold] = own.map_or(&[], |own| &own.judgement.holds);
+        let next = match &run.phase {
+            Phase::Reserving { .. } => Some(run),
+            Phase::Preflight { needs } => match all_answered(&self.world, needs, run.asked) {
+                Err(_) if now.mono.since(run.asked) < PREFLIGHT_WITHIN => Some(run),
+                Ok(()) if holds.is_empty() => Some(self.reserve(run, own, now, batch, ready)),
+                _ => {
+                    self.choose_after = now.mono + RETRY_AFTER;
+                    None
+                }
+            },
+            Phase::Durable => match (holds.first(), run.action().cloned()) {
+                (None, Some(action)) if now.mono.since(run.asked) < PREFLIGHT_GOOD_FOR => {
+                    self.start(&run, run.step, action, now, ready);
+                    run.phase = Phase::Running { started: now.mono };
+                    Some(run)
+                }
+                (hold, _) => {
+                    let late = || format!("the journal took longer than {}", Human(PREFLIGHT_GOOD_FOR));
+                    let why = hold.map_or_else(late, ToString::to_string);
+                    batch.outcomes.push((run.step_id(&self.id, run.step), Outcome::Withdrawn(why.clone())));
+                    let text = format!("reserved and not started: {why}");
+                    batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+                    None
+                }
+            },
+            Phase::Running { started } => {
+                let deadline = run.action().map(Action::deadline).unwrap_or_default() + REPORT_WITHIN;
+                if now.mono.since(*started) > deadline {
+                    let step = run.step_id(&self.id, run.step);
+                    let why = format!("no end was reported within {}", Human(deadline));
+                    let action = self.in_flight.remove(&step).unwrap_or_default();
+                    let outcome = Outcome::Unknown(why);
+                    let (id, told) = (run.id.clone(), outcome.clone());
+                    batch.records.push(Record::Outcome { run: id, step: step.clone(), action, outcome: told });
+                    batch.outcomes.push((step, outcome));
+                    run.phase = Phase::Ended { at: now.mono };
+                }
+                Some(run)
+            }
+            Phase::Ended { at } => Some(self.go_on(run.clone(), *at, now, ready)),
+            Phase::Verifying { .. } => self.verify(run, now, batch),
+        };
+        self.run = next;
+    }
+
+    /// The checks passed on fresh probes: starts what is harmless, and reserves what is not.
+    fn reserve(&mut self, mut run: Run, own: Option<&Judged>, now: Now, batch: &mut Batch, ready: &mut Ready) -> Run {
+        let hurts = run.step_that_hurts();
+        self.start_harmless(&run, 0, hurts.unwrap_or(run.playbook.steps.len()), now, ready);
+        batch.records.push(Record::Decision {
+            run: run.id.clone(),
+            incident: run.incident.clone(),
+            playbook: run.playbook.name.clone(),
+            node: run.patient.clone(),
+            passed: own.map(|own| own.judgement.passed.clone()).unwrap_or_default(),
+        });
+        let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone())))
+        else {
+            run.phase = Phase::Verifying { ended: now.mono, gone_since: None };
+            return run;
+        };
+        run.step = index;
+        run.phase = Phase::Reserving { batch: batch.id };
+        let reservation = Reservation {
+            cluster: self.id.clone(),
+            node: run.patient.clone(),
+            playbook: run.playbook.name.clone(),
+            run: run.id.clone(),
+            at: batch.at,
+            made: Some(now.mono),
+        };
+        self.ledger.reserve(reservation, now);
+        batch.intents.push(Intent {
+            step: run.step_id(&self.id, index),
+            run: run.id.clone(),
+            incident: run.incident.clone(),
+            cluster: self.id.clone(),
+            playbook: run.playbook.name.clone(),
+            class: action.class(),
+            action,
+            node: run.patient.clone(),
+            at: batch.at,
+        });
+        run
+    }
+
+    /// Hands out the steps from `from` up to `to`, all of them harmless, so that they need no reservation.
+    fn start_harmless(&mut self, run: &Run, from: usize, to: usize, now: Now, ready: &mut Ready) {
+        for index in from..to {
+            if let Some(action) = run.playbook.steps.get(index).filter(|action| action.class() == ActionClass::Harmless)
+            {
+                self.start(run, index, action.clone(), now, ready);
+            }
+        }
+    }
+
+    fn start(&mut self, run: &Run, index: usize, action: Action, now: Now, ready: &mut Ready) {
+        let id = run.step_id(&self.id, index);
+        self.in_flight.insert(id.clone(), format!("{action} on {}", run.patient));
+        ready.start.push(Step::new(id, self.id.clone(), run.patient.clone(), action, now.mono));
+    }
+
+    /// After the step: hands out what harmless steps are left, and begins to watch.
+    fn go_on(&mut self, mut run: Run, ended: Tick, now: Now, ready: &mut Ready) -> Run {
+        self.start_harmless(&run, run.step + 1, run.playbook.steps.len(), now, ready);
+        run.phase = Phase::Verifying { ended, gone_since: None };
+        run
+    }
+
+    /// Watches until what called for the run is gone and stays away.
+    fn verify(&self, mut run: Run, now: Now, batch: &mut Batch) -> Option<Run> {
+        let Phase::Verifying { ended, mut gone_since } = run.phase else { return Some(run) };
+        let verify = &run.playbook.verify;
+        let key = FindingKey { rule: verify.cleared.name, subject: Subject::Node(run.patient.clone()) };
+        let target = Target::Node(self.id.clone(), run.patient.clone());
+        let reads = verify.cleared.reads.iter().filter(|kind| self.settings.sources.contains(kind));
+        let reads: Vec<_> = reads.map(|&kind| (target.clone(), kind)).collect();
+        let open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
+        let known = self.tracked.get(&key).is_some_and(|tracked| tracked.unknown.is_none());
+        if open || !known || all_answered(&self.world, &reads, ended).is_err() {
+            if now.mono.since(ended) <= verify.within {
+                run.phase = Phase::Verifying { ended, gone_since: None };
+                return Some(run);
+            }
+            let text = format!("{key} is not gone {} after the step", Human(verify.within));
+            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
+            return None;
+        }
+        let since = *gone_since.get_or_insert(now.mono);
+        if now.mono.since(since) < verify.steady_for {
+            run.phase = Phase::Verifying { ended, gone_since };
+            return Some(run);
+        }
+        let text = format!(
+            "{key} was gone {} after the step and stayed away for {}",
+            Human(since.since(ended)),
+            Human(verify.steady_for)
+        );
+        batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Recovered, text });
+        None
+    }
+}
