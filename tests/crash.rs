@@ -17,8 +17,8 @@ use defib::driver::{Driver, Ports};
 use defib::journal::{Journal, Outcome as Row, Reader, account};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{
-    Apiserver, BackOff, ClusterId, Container, EtcdStatus, Facts, Failure, KubeletLog, Observation, Path as Way,
-    ProbeKind, Seen, Service, TalosServices, Target,
+    Apiserver, BackOff, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog,
+    Observation, Path as Way, ProbeKind, Seen, Service, TalosMachine, TalosServices, Target,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Outcome};
@@ -138,7 +138,11 @@ fn seen(node: &str, kind: ProbeKind, ill: bool) -> Seen {
             Facts::EtcdRead { took: Duration::from_millis(1) }
         }
         ProbeKind::Apiserver if dead => return Seen::Unhealthy(Failure::Refused),
-        ProbeKind::Apiserver => Facts::Apiserver(Apiserver { ready: !ill, live: true, failing: Vec::new() }),
+        ProbeKind::Apiserver => Facts::Apiserver(Apiserver { ready: !ill, live: true, ..Apiserver::default() }),
+        ProbeKind::TalosMachine => Facts::TalosMachine(TalosMachine::default()),
+        ProbeKind::EtcdMembers => Facts::EtcdMembers(EtcdMembers::default()),
+        ProbeKind::EtcdMetrics => Facts::EtcdMetrics(EtcdMetrics::default()),
+        ProbeKind::Credentials => Facts::Credentials(Vec::new()),
         ProbeKind::Vip | ProbeKind::Canary => Facts::Canary,
     })
 }

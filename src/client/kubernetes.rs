@@ -14,20 +14,23 @@ use std::error::Error;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use defib_engine::observation::{Failure, Stage, Why};
+use defib_engine::time::UnixMs;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{ACCEPT, HOST, USER_AGENT};
 use hyper_util::rt::TokioIo;
+use ring::digest::{SHA256, digest};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::certificate::not_after;
 use super::failure::{dial, of_io, trouble_of_io};
 use super::tls::{self, Files};
 use super::{CONNECT_WITHIN, Trouble, detail};
@@ -49,6 +52,28 @@ pub struct Answer {
     pub status: u16,
     /// The body, at most [`BODY_BYTES_MAX`]; bytes that are not UTF-8 are replaced.
     pub body: String,
+    /// The certificate of the connection that it came over.
+    pub certificate: Shown,
+}
+
+/// The certificate that a server showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The SHA-256 of its DER form, in hex.
+    pub sha256: String,
+    /// Until when it is valid; none where it cannot be read.
+    pub not_after: Option<UnixMs>,
+}
+
+impl Shown {
+    /// What is worth knowing of a certificate in DER.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Shown {
+        let sha256 = digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let since_epoch = not_after(der).and_then(|until| until.duration_since(UNIX_EPOCH).ok());
+        let not_after = since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMs);
+        Shown { sha256, not_after }
+    }
 }
 
 /// One API server, or whatever stands at its address.
@@ -130,8 +155,8 @@ pub struct Connection {
     pub connect: Duration,
     /// How long TLS took after that.
     pub handshake: Duration,
-    /// The certificate that the server showed, in DER.
-    pub certificate: Vec<u8>,
+    /// The certificate that the server showed.
+    pub certificate: Shown,
 }
 
 impl Drop for Connection {
@@ -151,7 +176,7 @@ async fn open(address: SocketAddr, config: Arc<ClientConfig>, until: Instant) ->
         .map_err(|_| Failure::Timeout(Stage::Handshake))?
         .map_err(|error| trouble_of_io(&error, Stage::Handshake))?;
     let agreed = Instant::now();
-    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec());
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| Shown::of(leaf));
     let (sender, connection) = Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .handshake(TokioIo::new(stream))
@@ -195,7 +220,11 @@ impl Connection {
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
             let body = body.map_err(|error| of_body(error.as_ref()))?.to_bytes();
-            Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+            Ok(Answer {
+                status,
+                body: String::from_utf8_lossy(&body).into_owned(),
+                certificate: self.certificate.clone(),
+            })
         };
         timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout(Stage::Response).into()))
     }

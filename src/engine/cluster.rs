@@ -293,6 +293,7 @@ impl Cluster {
             Some(status::Finding {
                 key: key.clone(),
                 layer: tracked.rule.layer,
+                class: tracked.rule.class,
                 since: tracked.since,
                 text: tracked.text.clone(),
                 explained_by: causes(key, &open).into_iter().cloned().collect(),
@@ -323,6 +324,7 @@ impl Cluster {
             }),
             pauses: self.desk.pauses().map(|(pause, _)| pause.clone()).collect(),
             route: self.router.route().clone(),
+            figures: BTreeMap::new(),
             store_answers: self.store_answers,
         }
     }

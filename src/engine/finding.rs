@@ -13,6 +13,22 @@ use crate::view::View;
 pub enum Class {
     /// Service is hurt: it opens an incident.
     Outage,
+    /// Nothing is hurt yet, or little: it warns, and it may explain an outage.
+    Risk,
+    /// It could be better: it is said last, and explains nothing.
+    Advice,
+}
+
+impl Class {
+    /// The public name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Outage => "outage",
+            Class::Risk => "risk",
+            Class::Advice => "advice",
+        }
+    }
 }
 
 /// Where a finding lies, from the ground up.

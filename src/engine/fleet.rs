@@ -68,7 +68,7 @@ impl Fleet {
                     self.heard_canary(observation);
                     return;
                 };
-                if answered(&observation.seen) {
+                if answered(&observation.seen) && !matches!(observation.target, Target::Own(_)) {
                     self.answered.insert(cluster.clone(), observation.at);
                 }
                 cluster

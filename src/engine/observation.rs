@@ -7,7 +7,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::time::Tick;
+use crate::time::{Tick, UnixMs};
+
+mod figures;
+
+pub use figures::{CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, TalosMachine};
 
 /// A cluster's name, as configured.
 pub type ClusterId = String;
@@ -22,6 +26,8 @@ pub enum Target {
     Node(ClusterId, NodeName),
     /// A cluster's virtual address.
     Vip(ClusterId),
+    /// Our own credentials for a cluster.
+    Own(ClusterId),
     /// Something outside every cluster that only tells whether we ourselves are connected; by its address.
     Canary(String),
 }
@@ -31,7 +37,7 @@ impl Target {
     #[must_use]
     pub fn cluster(&self) -> Option<&ClusterId> {
         match self {
-            Target::Node(cluster, _) | Target::Vip(cluster) => Some(cluster),
+            Target::Node(cluster, _) | Target::Vip(cluster) | Target::Own(cluster) => Some(cluster),
             Target::Canary(_) => None,
         }
     }
@@ -41,7 +47,7 @@ impl Target {
     pub fn node(&self) -> Option<&NodeName> {
         match self {
             Target::Node(_, node) => Some(node),
-            Target::Vip(_) | Target::Canary(_) => None,
+            Target::Vip(_) | Target::Own(_) | Target::Canary(_) => None,
         }
     }
 }
@@ -51,6 +57,7 @@ impl fmt::Display for Target {
         match self {
             Target::Node(_, node) => f.write_str(node),
             Target::Vip(_) => f.write_str("vip"),
+            Target::Own(_) => f.write_str("own"),
             Target::Canary(address) => write!(f, "canary {address}"),
         }
     }
@@ -65,6 +72,8 @@ pub enum Path {
     Vip,
     /// Through the machine's Talos API, at the node's own address.
     Talos,
+    /// On our own disk: nobody is reached.
+    Own,
     /// To an address outside the clusters.
     Outside,
 }
@@ -78,31 +87,43 @@ pub enum ProbeKind {
     TalosContainers,
     /// The tail of the kubelet's log, by Talos `Logs`.
     TalosKubeletLog,
+    /// Talos `Memory`, `SystemStat`, `LoadAvg`, `DiskStats` and the machine's time.
+    TalosMachine,
     /// etcd `Maintenance.Status`, answered by the member alone.
     EtcdStatus,
     /// etcd serializable `Range`: is this member's store readable.
     EtcdReadSerializable,
     /// etcd linearizable `Range`: is there quorum now, through this member.
     EtcdReadLinearizable,
+    /// etcd `MemberList`, from the member's own store.
+    EtcdMembers,
+    /// The member's exposition, in Prometheus's text format.
+    EtcdMetrics,
     /// `/livez?exclude=etcd` and `/readyz?verbose` of one API server.
     Apiserver,
     /// `/readyz` through the virtual address, over a fresh connection.
     Vip,
+    /// Our own certificates, read from where they are kept.
+    Credentials,
     /// A TCP connection to an address outside the clusters.
     Canary,
 }
 
 impl ProbeKind {
     /// Every kind, in order.
-    pub const ALL: [ProbeKind; 9] = [
+    pub const ALL: [ProbeKind; 13] = [
         ProbeKind::TalosServices,
         ProbeKind::TalosContainers,
         ProbeKind::TalosKubeletLog,
+        ProbeKind::TalosMachine,
         ProbeKind::EtcdStatus,
         ProbeKind::EtcdReadSerializable,
         ProbeKind::EtcdReadLinearizable,
+        ProbeKind::EtcdMembers,
+        ProbeKind::EtcdMetrics,
         ProbeKind::Apiserver,
         ProbeKind::Vip,
+        ProbeKind::Credentials,
         ProbeKind::Canary,
     ];
 
@@ -113,11 +134,15 @@ impl ProbeKind {
             ProbeKind::TalosServices => "talos.services",
             ProbeKind::TalosContainers => "talos.containers",
             ProbeKind::TalosKubeletLog => "talos.kubelet-log",
+            ProbeKind::TalosMachine => "talos.machine",
             ProbeKind::EtcdStatus => "etcd.status",
             ProbeKind::EtcdReadSerializable => "etcd.read-serializable",
             ProbeKind::EtcdReadLinearizable => "etcd.read-linearizable",
+            ProbeKind::EtcdMembers => "etcd.members",
+            ProbeKind::EtcdMetrics => "etcd.metrics",
             ProbeKind::Apiserver => "apiserver",
             ProbeKind::Vip => "vip",
+            ProbeKind::Credentials => "credentials",
             ProbeKind::Canary => "canary",
         }
     }
@@ -134,9 +159,13 @@ impl ProbeKind {
         Duration::from_millis(match self {
             ProbeKind::EtcdStatus | ProbeKind::Apiserver | ProbeKind::Vip => 1_000,
             ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => 2_000,
-            ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog | ProbeKind::Canary => {
-                5_000
-            }
+            ProbeKind::TalosServices
+            | ProbeKind::TalosContainers
+            | ProbeKind::TalosKubeletLog
+            | ProbeKind::TalosMachine
+            | ProbeKind::Canary => 5_000,
+            ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics => 10_000,
+            ProbeKind::Credentials => 60_000,
         })
     }
 
@@ -147,8 +176,13 @@ impl ProbeKind {
         Duration::from_millis(match self {
             ProbeKind::EtcdStatus | ProbeKind::EtcdReadSerializable | ProbeKind::Canary => 1_500,
             ProbeKind::EtcdReadLinearizable => 2_500,
+            ProbeKind::EtcdMembers | ProbeKind::Credentials => 2_000,
             ProbeKind::Apiserver | ProbeKind::Vip => 5_000,
-            ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog => 3_000,
+            ProbeKind::TalosServices
+            | ProbeKind::TalosContainers
+            | ProbeKind::TalosKubeletLog
+            | ProbeKind::TalosMachine
+            | ProbeKind::EtcdMetrics => 3_000,
         })
     }
 
@@ -311,10 +345,18 @@ pub enum Facts {
         /// How long it took.
         took: Duration,
     },
+    /// Who is in the cluster, as one member has it.
+    EtcdMembers(EtcdMembers),
+    /// One scrape of a member's figures.
+    EtcdMetrics(EtcdMetrics),
+    /// One sample of a machine's figures.
+    TalosMachine(TalosMachine),
     /// What an API server says of itself.
     Apiserver(Apiserver),
     /// What answered at the virtual address.
     Vip(Vip),
+    /// Our own certificates for a cluster.
+    Credentials(Vec<Credential>),
     /// Something answered.
     Canary,
 }
@@ -426,6 +468,12 @@ pub struct Apiserver {
     pub live: bool,
     /// The checks that `/readyz` names as failing; bounded by the probe.
     pub failing: Vec<String>,
+    /// From the question to the answer of `/readyz`; its whole deadline where none came.
+    pub took: Duration,
+    /// The SHA-256 of the serving certificate, in hex; each node has its own.
+    pub certificate_sha256: String,
+    /// Until when the serving certificate is valid; none where it cannot be read.
+    pub certificate_not_after: Option<UnixMs>,
 }
 
 /// What answered at the virtual address.
@@ -435,6 +483,8 @@ pub struct Vip {
     pub ready: bool,
     /// The SHA-256 of the serving certificate, in hex: whose it is tells who holds the address.
     pub certificate_sha256: String,
+    /// Until when the serving certificate is valid; none where it cannot be read.
+    pub certificate_not_after: Option<UnixMs>,
     /// Until TCP was connected.
     pub connect: Duration,
     /// Until TLS was agreed.

@@ -1,8 +1,11 @@
 //! What the engine makes of one cluster, for people and machines to read: findings, incidents, decisions.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::check::{Hold, Judgement};
 use crate::command::Pause;
-use crate::finding::{Layer, Subject};
+use crate::finding::{Class, Layer, Subject};
 use crate::incident::Incident;
 use crate::observation::NodeName;
 use crate::record::FindingKey;
@@ -28,8 +31,43 @@ pub struct Status {
     pub pauses: Vec<Pause>,
     /// How to reach the API servers.
     pub route: Route,
+    /// The figures of every node; those of one that was never asked are all none.
+    pub figures: BTreeMap<NodeName, Figures>,
     /// The journal answers.
     pub store_answers: bool,
+}
+
+/// What was measured of one node, over its window where it takes two looks. None is unknown, never zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Of every 100 syncs of etcd's log to the disk 99 took at most this long.
+    pub fsync_p99: Option<Duration>,
+    /// The same at half of them.
+    pub fsync_p50: Option<Duration>,
+    /// Of every 100 commits of etcd's database 99 took at most this long.
+    pub commit_p99: Option<Duration>,
+    /// The same at half of them.
+    pub commit_p50: Option<Duration>,
+    /// Of every 100 messages between etcd's members 99 came back within this.
+    pub peer_round_trip_p99: Option<Duration>,
+    /// Leaders that its member saw come within the last 15 minutes.
+    pub leader_changes: Option<f64>,
+    /// Bytes of etcd's database file.
+    pub db_size_bytes: Option<f64>,
+    /// Bytes that it may have.
+    pub db_quota_bytes: Option<f64>,
+    /// Of the machine's processor time this share was given to others by its hypervisor.
+    pub steal_percent: Option<f64>,
+    /// Of its memory this share can be had.
+    pub memory_available_percent: Option<f64>,
+    /// Its load over one minute.
+    pub load1: Option<f64>,
+    /// Its clock minus ours.
+    pub clock_offset_ms: Option<i64>,
+    /// How long `/readyz` took the last time.
+    pub apiserver_took: Option<Duration>,
+    /// Until when its API server's certificate is valid.
+    pub certificate_not_after: Option<UnixMs>,
 }
 
 /// An open finding.
@@ -39,6 +77,8 @@ pub struct Finding {
     pub key: FindingKey,
     /// Where it lies.
     pub layer: Layer,
+    /// How much it means.
+    pub class: Class,
     /// Since when.
     pub since: UnixMs,
     /// The newest evidence.

@@ -254,6 +254,7 @@ impl Stage {
         let path = match target {
             Target::Vip(_) => Path::Vip,
             Target::Canary(_) => Path::Outside,
+            Target::Own(_) => Path::Own,
             Target::Node(..) if kind.name().starts_with("talos.") => Path::Talos,
             Target::Node(..) => Path::Direct,
         };
@@ -382,6 +383,7 @@ fn targets(cluster: &str, settings: &ClusterSettings, canaries: &[String]) -> Ve
     for &kind in &settings.sources {
         match kind {
             ProbeKind::Vip => targets.push((Target::Vip(cluster.clone()), kind)),
+            ProbeKind::Credentials => targets.push((Target::Own(cluster.clone()), kind)),
             ProbeKind::Canary => {}
             _ => targets.extend(settings.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),
         }

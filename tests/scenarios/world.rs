@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use defib_engine::observation::{
-    Apiserver, BackOff, Container, EtcdStatus, Facts, Failure, KubeletLog, NodeName, ProbeKind, Seen, Service, Stage,
-    TalosServices, Target, Vip, Why,
+    Apiserver, BackOff, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog, NodeName,
+    ProbeKind, Seen, Service, Stage, TalosMachine, TalosServices, Target, Vip, Why,
 };
 use defib_engine::time::Tick;
 
@@ -109,6 +109,7 @@ impl World {
     pub(crate) fn look(&self, target: &Target, kind: ProbeKind, sent: Tick) -> Option<(Seen, Duration)> {
         let mute = self.cut_off || target.node().is_some_and(|node| self.nodes.get(node).is_none_or(|n| n.unreachable));
         let answer = match target {
+            Target::Own(_) => Answer::Well,
             _ if mute => Answer::Fails(Failure::Timeout(Stage::Connect)),
             Target::Vip(_) => self.vip.clone(),
             Target::Canary(_) => self.canaries.clone(),
@@ -274,9 +275,13 @@ impl Node {
                 if quorum_lost {
                     failing.push("etcd".to_owned());
                 }
-                Facts::Apiserver(Apiserver { ready: failing.is_empty(), live: true, failing })
+                Facts::Apiserver(Apiserver { ready: failing.is_empty(), live: true, failing, ..Apiserver::default() })
             }
             ProbeKind::Vip => Facts::Vip(Vip { ready: true, ..Vip::default() }),
+            ProbeKind::EtcdMembers => Facts::EtcdMembers(EtcdMembers::default()),
+            ProbeKind::EtcdMetrics => Facts::EtcdMetrics(EtcdMetrics::default()),
+            ProbeKind::TalosMachine => Facts::TalosMachine(TalosMachine::default()),
+            ProbeKind::Credentials => Facts::Credentials(Vec::new()),
             ProbeKind::Canary => Facts::Canary,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use defib_engine::check::{Check, GUARDS, REQUIREMENTS};
 use defib_engine::diagnosis;
-use defib_engine::finding::{Because, Class, Layer, Relation, Rule, Scope};
+use defib_engine::finding::{Because, Layer, Relation, Rule, Scope};
 use defib_engine::observation::ProbeKind;
 use defib_engine::time::Human;
 
@@ -32,11 +32,8 @@ fn findings(page: &mut String) {
             Scope::Cluster => "once for the cluster",
             Scope::Node => "for every node",
         };
-        let class = match class {
-            Class::Outage => "outage",
-        };
         row(page, "layer", layer_name(*layer));
-        row(page, "class", class);
+        row(page, "class", class.name());
         row(page, "judged", scope);
         row(page, "reads", &list(rule.reads.iter().map(|kind| kind.name().to_owned())));
         row(page, "explained by", &list(rule.explained_by.iter().map(because)));

@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::*;
 use crate::config::Credential;
 use crate::observe::poll;
-use defib_engine::observation::{Apiserver, Facts, ProbeKind, Seen};
+use defib_engine::observation::{Facts, ProbeKind, Seen};
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(5);
@@ -344,10 +344,15 @@ async fn an_api_server_that_lives_and_is_not_ready() {
     };
     let (address, count) = world.serve(sick).await;
     let client = world.client(address);
-    let facts = Apiserver { ready: false, live: true, failing: vec!["etcd".to_owned()] };
     for _ in 0..2 {
-        let seen = poll::apiserver::poll(&client, ProbeKind::Apiserver, LONG).await;
-        assert_eq!(seen, Seen::Healthy(Facts::Apiserver(facts.clone())));
+        let facts = match poll::apiserver::poll(&client, ProbeKind::Apiserver, LONG).await {
+            Seen::Healthy(Facts::Apiserver(facts)) => facts,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((facts.ready, facts.live, facts.failing), (false, true, vec!["etcd".to_owned()]));
+        assert!(facts.took > Duration::ZERO && facts.took < LONG);
+        assert_eq!(facts.certificate_sha256.len(), 64);
+        assert!(facts.certificate_not_after.is_some());
     }
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use defib_engine::observation::{Apiserver, Facts, Failure, ProbeKind, Seen, Stage};
 use tokio::time::Instant;
 
-use crate::client::kubernetes::{Answer, Kubernetes};
+use crate::client::kubernetes::{Answer, Kubernetes, Shown};
 use crate::client::{Trouble, detail};
 
 const LIVE: &str = "/livez?exclude=etcd";
@@ -30,16 +30,24 @@ pub async fn poll(client: &Kubernetes, _: ProbeKind, deadline: Duration) -> Seen
 }
 
 async fn ask(client: &Kubernetes, until: Instant) -> Result<Apiserver, Trouble> {
-    let (live, _) = verdict(client.get(LIVE, until).await?)?;
+    let answer = client.get(LIVE, until).await?;
+    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate.clone();
+    let (live, _) = verdict(answer)?;
+    let asked = Instant::now();
+    let facts = |ready, failing| Apiserver {
+        ready,
+        live,
+        failing,
+        took: asked.elapsed(),
+        certificate_sha256,
+        certificate_not_after,
+    };
     match client.get(READY, until).await {
         Ok(answer) => {
             let (ready, body) = verdict(answer)?;
-            let failing = if ready { Vec::new() } else { failing(&body) };
-            Ok(Apiserver { ready, live, failing })
+            Ok(facts(ready, if ready { Vec::new() } else { failing(&body) }))
         }
-        Err(Trouble::Failed(Failure::Timeout(Stage::Response))) => {
-            Ok(Apiserver { ready: false, live, failing: vec![NO_ANSWER.to_owned()] })
-        }
+        Err(Trouble::Failed(Failure::Timeout(Stage::Response))) => Ok(facts(false, vec![NO_ANSWER.to_owned()])),
         Err(trouble) => Err(trouble),
     }
 }
@@ -86,7 +94,7 @@ mod tests {
 
     #[test]
     fn only_200_and_500_are_verdicts() {
-        let answer = |status| Answer { status, body: "b".to_owned() };
+        let answer = |status| Answer { status, body: "b".to_owned(), certificate: Shown::default() };
         assert_eq!(verdict(answer(200)), Ok((true, "b".to_owned())));
         assert_eq!(verdict(answer(500)), Ok((false, "b".to_owned())));
         let failure = Failure::Status { code: 429, detail: "b".to_owned() };

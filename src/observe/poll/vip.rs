@@ -2,11 +2,9 @@
 //!
 //! The stages are timed apart, and the certificate that is shown tells which node answered: each has its own.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use defib_engine::observation::{Facts, ProbeKind, Seen, Vip};
-use ring::digest::{SHA256, digest};
 use tokio::time::Instant;
 
 use crate::client::Trouble;
@@ -30,28 +28,10 @@ async fn ask(client: &Kubernetes, until: Instant) -> Result<Vip, Trouble> {
     }
     Ok(Vip {
         ready: answer.status == 200,
-        certificate_sha256: hex(digest(&SHA256, &connection.certificate).as_ref()),
+        certificate_sha256: connection.certificate.sha256.clone(),
+        certificate_not_after: connection.certificate.not_after,
         connect: connection.connect,
         handshake: connection.handshake,
         response,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_a_digest_in_hex() {
-        let empty = digest(&SHA256, b"");
-        assert_eq!(hex(empty.as_ref()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    }
 }
