@@ -1,6 +1,7 @@
-//! The one versioned shape that leaves the program: `--output json`, and whatever reads it.
+//! The one versioned shape that leaves the program: `--output json`, the socket and the listener, and whatever reads them.
 //!
-//! Made from `Status`, observations and journal rows; never the other way round.
+//! Made from `Status`, observations and journal rows; never the other way round. [`Report`] is one look, [`State`] is what
+//! a daemon knows, [`Answer`] is what it says to a command.
 
 use defib_engine::check::Hold;
 use defib_engine::observation::{Observation, Seen};
@@ -8,7 +9,14 @@ use defib_engine::record::FindingKey;
 use defib_engine::settings::Mode;
 use defib_engine::status::{Decision, Status};
 use defib_engine::time::Tick;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+mod answer;
+mod state;
+
+pub use answer::{Answer, Offer, Said, offered};
+pub(crate) use state::{Frame, state};
+pub use state::{Chain, Open, Pause, Route, Run, State, Told, told};
 
 /// The version of every shape here; a field is added within a version, never renamed or taken away.
 pub const VERSION: u32 = 1;
@@ -43,7 +51,7 @@ pub struct Report {
 }
 
 /// What one look makes of a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing is wrong, and everything that matters is known.
@@ -55,7 +63,7 @@ pub enum Verdict {
 }
 
 /// A finding's name with its scope: a node, or `cluster`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// The finding.
     pub finding: String,
@@ -84,19 +92,19 @@ pub struct Finding {
 }
 
 /// A condition that cannot be told.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unknown {
     /// Its name and scope.
     #[serde(flatten)]
     pub key: Named,
     /// Its layer.
-    pub layer: &'static str,
+    pub layer: String,
     /// Why.
     pub why: String,
 }
 
 /// A playbook with a patient.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The playbook.
     pub playbook: String,
@@ -111,19 +119,19 @@ pub struct Plan {
 }
 
 /// A check that passed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckText {
     /// The check.
-    pub check: &'static str,
+    pub check: String,
     /// Its figures.
     pub text: String,
 }
 
 /// A hold.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldText {
     /// The check.
-    pub check: &'static str,
+    pub check: String,
     /// Why, with figures.
     pub text: String,
     /// What would lift it.
@@ -181,31 +189,34 @@ pub fn report(
                 explained_by: finding.explained_by.iter().map(Named::from).collect(),
             })
             .collect(),
-        unknown: status
-            .unknown
-            .iter()
-            .map(|unknown| Unknown {
-                key: Named::from(&unknown.key),
-                layer: unknown.layer.name(),
-                why: unknown.why.clone(),
-            })
-            .collect(),
+        unknown: status.unknown.iter().map(unknown).collect(),
         decisions: status.decisions.iter().map(|decision| plan(decision, status.now.mono)).collect(),
         probes: probes.iter().map(|observation| probe(observation)).collect(),
         nodes,
     }
 }
 
+fn unknown(unknown: &defib_engine::status::Unknown) -> Unknown {
+    Unknown {
+        key: Named::from(&unknown.key),
+        layer: unknown.layer.name().to_owned(),
+        why: unknown.why.clone(),
+    }
+}
+
 fn plan(decision: &Decision, now: Tick) -> Plan {
-    let hold = |hold: &Hold| HoldText { check: hold.check, text: hold.text.clone(), lifts: hold.lifts.describe(now) };
     let passed = decision.judgement.passed.iter();
     Plan {
         playbook: decision.playbook.clone(),
         node: decision.node.clone(),
         would: decision.would(),
-        passed: passed.map(|(check, text)| CheckText { check, text: text.clone() }).collect(),
-        holds: decision.judgement.holds.iter().map(hold).collect(),
+        passed: passed.map(|(check, text)| CheckText { check: (*check).to_owned(), text: text.clone() }).collect(),
+        holds: decision.judgement.holds.iter().map(|one| hold(one, now)).collect(),
     }
+}
+
+fn hold(hold: &Hold, now: Tick) -> HoldText {
+    HoldText { check: hold.check.to_owned(), text: hold.text.clone(), lifts: hold.lifts.describe(now) }
 }
 
 fn probe(observation: &Observation) -> Probe {
