@@ -1,13 +1,20 @@
 //! `defib run`: composes the observer, the engine, the journal, the executor and the listener, and nothing else.
 //!
 //! The loop never waits for the disk, for a target or for the terminal: every port hands its work on. What came back is
-//! drained before each turn. SIGTERM and SIGINT end it; a step in flight is then without an outcome, and the next start
-//! reads it as unknown and spent.
+//! drained before each turn. SIGTERM and SIGINT end it within [`END_WITHIN`]; a step in flight is then written down as
+//! unknown, hence spent. A journal that cannot be used costs the right to act, not the sight: then defib observes only, and
+//! says so everywhere. Only a journal that another defib holds ends it. `defib recover` without a daemon runs the same loop
+//! ([`once`]) for as long as its run takes, without the listener.
 
-use std::collections::{BTreeSet, VecDeque};
+mod own;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
+use defib_engine::command::Reply;
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
@@ -24,9 +31,11 @@ use crate::compose;
 use crate::config::{Cluster, Config};
 use crate::driver::{Driver, Ports};
 use crate::execute::Executor;
-use crate::journal::{Journal, JournalError, NewRecord, WriteBatch, account};
+use crate::hub::{Hub, Owed, Question, Settled, Watched};
+use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, WriteBatch, account};
 use crate::metrics::{self, Gauges};
 use crate::observe::{self, Observer};
+use crate::web::socket::Socket;
 use crate::web::{self, Health};
 
 /// Observations and outcomes that wait for the loop; a full queue makes the observers wait.
@@ -39,6 +48,8 @@ const WISHES_MAX: usize = 256;
 const STORY_MAX: usize = 1024;
 /// Events that one turn folds in.
 const TURN_MAX: usize = 256;
+/// How long the journal is waited for at the end.
+const END_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Why the daemon does not run.
 #[derive(Debug, Error)]
@@ -75,31 +86,111 @@ pub async fn run(
     print: impl FnMut(&NewRecord) + Send + 'static,
 ) -> Result<(), DaemonError> {
     let clock = Clock::start();
-    let opened = Journal::open(&config.journal, clock.now().wall)?;
-    let saved = account::saved(&opened);
-    for intent in &opened.interrupted {
-        tracing::warn!(
-            step = intent.step,
-            action = intent.action,
-            node = intent.node,
-            "interrupted: unknown, and spent"
-        );
-    }
-
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let ends = async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let kept = Kept::open(&config, clock)?;
     let recorder = metrics::install()?;
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
     let listener =
         web::bind(config.listen).await.map_err(|source| DaemonError::Listen { address: config.listen, source })?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let upkeep = recorder.clone();
     tokio::spawn(web::serve(listener, Arc::clone(&health), recorder));
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            every.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    round(config, playbooks, print, kept, health, ends).await
+}
+
+/// Runs without the listener until `ends` is ready: what `defib recover` needs where no daemon runs. Its caller speaks with
+/// it over the journal's socket, as with a daemon.
+///
+/// # Errors
+/// [`DaemonError`], before anything was asked of any cluster. Here a journal that cannot be used is one, too.
+pub async fn once(
+    config: Config,
+    playbooks: Vec<Playbook>,
+    print: impl FnMut(&NewRecord) + Send + 'static,
+    ends: impl Future<Output = &'static str>,
+) -> Result<(), DaemonError> {
+    let clock = Clock::start();
+    let kept = Kept::open(&config, clock)?;
+    if let Err(error) = &kept.journal {
+        return Err(error.clone().into());
+    }
+    let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
+    round(config, playbooks, print, kept, health, ends).await
+}
+
+/// What is kept between processes: the journal, or why there is none, and what it says of earlier ones.
+struct Kept {
+    clock: Clock,
+    journal: Result<Journal, JournalError>,
+    saved: defib_engine::event::Saved,
+    interrupted: Vec<String>,
+}
+
+impl Kept {
+    fn open(config: &Config, clock: Clock) -> Result<Kept, DaemonError> {
+        match Journal::open(&config.journal, clock.now().wall) {
+            Ok(opened) => {
+                let saved = account::saved(&opened);
+                for intent in &opened.interrupted {
+                    let (step, action, node) = (&intent.step, &intent.action, &intent.node);
+                    tracing::warn!(step, action, node, "interrupted: unknown, and spent");
+                }
+                let interrupted = opened.interrupted.into_iter().map(|intent| intent.step).collect();
+                Ok(Kept { clock, journal: Ok(opened.journal), saved, interrupted })
+            }
+            Err(error @ JournalError::Held { .. }) => Err(error.into()),
+            Err(error) => {
+                let saved = defib_engine::event::Saved::default();
+                Ok(Kept { clock, journal: Err(error), saved, interrupted: Vec::new() })
+            }
+        }
+    }
+}
+
+/// The loop, with everything around it.
+async fn round(
+    config: Config,
+    playbooks: Vec<Playbook>,
+    print: impl FnMut(&NewRecord) + Send + 'static,
+    kept: Kept,
+    health: Arc<Health>,
+    ends: impl Future<Output = &'static str>,
+) -> Result<(), DaemonError> {
+    let Kept { clock, journal, saved, interrupted } = kept;
+    let without_journal = journal.as_ref().err().map(words);
+    if let Some(why) = &without_journal {
+        tracing::error!("observing only, nothing will be started: {why}");
+        health.cannot_act(why);
+    }
+    let (hub, mut questions) = Hub::new(clock, settled(&config, without_journal.clone()));
+    let hub = Arc::new(hub);
+    match Socket::bind(&config.journal) {
+        Ok(socket) => drop(tokio::spawn(socket.serve(Arc::clone(&hub)))),
+        Err(error) if without_journal.is_none() => {
+            tracing::error!(%error, journal = %config.journal.display(), "no socket: commands cannot reach this daemon");
+        }
+        Err(_) => {}
+    }
 
     let (events, mut incoming) = mpsc::channel(EVENTS_MAX);
     let (answers, mut answered) = mpsc::channel(ANSWERS_MAX);
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let observer = Arc::new(Observer::new(&config.clusters, &config.canaries, clock));
     tokio::spawn(observe::run::run(Arc::clone(&observer), wished, events.clone()));
+    tokio::spawn(own::watch(config.journal.clone(), clock, events.clone()));
     let executor = Executor::new(observer, clock, config.journal.join("evidence"), events);
 
     let settings = compose::settings(&config, playbooks);
@@ -109,34 +200,38 @@ pub async fn run(
         "clusters": config.clusters.iter().map(cluster_words).collect::<Vec<_>>(),
         "journal": config.journal.display().to_string(), "listen": config.listen.to_string(),
         "armed": config.clusters.iter().flat_map(|cluster| cluster.arm.iter().cloned()).collect::<BTreeSet<_>>(),
-        "interrupted": opened.interrupted.iter().map(|intent| intent.step.as_str()).collect::<Vec<_>>(),
+        "interrupted": interrupted,
+        "without_journal": without_journal,
     });
     let ports = Live {
-        journal: opened.journal,
+        journal: journal.map_err(|error| words(&error)),
         answers,
         wishes,
         executor,
         story,
         health: Arc::clone(&health),
         gauges: Gauges::default(),
+        hub: Arc::clone(&hub),
+        owed: Owed::default(),
+        open: BTreeMap::new(),
     };
     ports.life("start", started, clock);
     let mut driver = Driver::new(&settings, &saved, clock.now(), ports);
 
-    let mut upkeep_every = tokio::time::interval(std::time::Duration::from_secs(5));
     let mut pending: VecDeque<Event> = VecDeque::new();
+    tokio::pin!(ends);
     let why = loop {
         let wake = driver.turn(pending.drain(..), clock.now());
         health.turned();
+        hub.turned();
         metrics::heartbeat(clock.now().wall.0);
         let wake = clock.instant(wake.unwrap_or_else(|| clock.tick()).max(clock.tick()));
         tokio::select! {
             biased;
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
+            why = &mut ends => break why,
             Some(answer) = answered.recv() => pending.push_back(answer),
+            Some(question) = questions.recv() => pending.push_back(driver.ports.asked(question)),
             Some(event) = incoming.recv() => pending.push_back(event),
-            _ = upkeep_every.tick() => upkeep.run_upkeep(),
             () = tokio::time::sleep_until(wake.into()) => {}
         }
         while pending.len() < TURN_MAX {
@@ -149,8 +244,42 @@ pub async fn run(
             }
         }
     };
-    driver.ports.life("stop", json!({"text": format!("ended by {why}")}), clock);
+    driver.ports.end(why, clock);
+    leave(driver);
     Ok(())
+}
+
+/// Lets go of the journal after what was handed to it is written; a disk that hangs is not waited for.
+fn leave(driver: Driver<Live>) {
+    let (done, ended) = sync_channel::<()>(1);
+    let leaving = std::thread::Builder::new().name("end".to_owned()).spawn(move || {
+        drop(driver);
+        let _ = done.send(());
+    });
+    if leaving.is_ok() && ended.recv_timeout(END_WITHIN).is_err() {
+        tracing::error!("the journal does not take the end of the story in time");
+    }
+}
+
+/// An error with its causes, on one line.
+fn words(error: &JournalError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+fn settled(config: &Config, without_journal: Option<String>) -> Settled {
+    let watched = |cluster: &Cluster| Watched {
+        name: cluster.name.clone(),
+        nodes: cluster.nodes.iter().map(|node| node.name.clone()).collect(),
+        vip: cluster.vip.map(|vip| vip.to_string()),
+        armed: cluster.arm.clone(),
+    };
+    Settled { mode: config.mode, watched: config.clusters.iter().map(watched).collect(), without_journal }
 }
 
 /// `prod (3 nodes, vip 192.0.2.100:6443)`.
@@ -161,21 +290,42 @@ fn cluster_words(cluster: &Cluster) -> String {
 
 /// The ports of the real world.
 struct Live {
-    journal: Journal,
+    /// The journal, or why there is none.
+    journal: Result<Journal, String>,
     answers: mpsc::Sender<Event>,
     wishes: mpsc::Sender<(Target, ProbeKind)>,
     executor: Executor,
     story: SyncSender<NewRecord>,
     health: Arc<Health>,
     gauges: Gauges,
+    hub: Arc<Hub>,
+    owed: Owed,
+    /// Intents that were handed to the journal and have no outcome yet, with what they do and their run.
+    open: BTreeMap<String, Open>,
+}
+
+/// An intent without an outcome.
+struct Open {
+    cluster: ClusterId,
+    run: String,
+    action: String,
 }
 
 impl Live {
+    fn asked(&mut self, question: Question) -> Event {
+        Event::Asked(self.owed.take(question))
+    }
+
     fn life(&self, kind: &str, body: serde_json::Value, clock: Clock) {
         let record = account::life(kind, body, clock.now().wall);
         self.tell(&record);
-        let batch = WriteBatch { records: vec![record], ..WriteBatch::default() };
-        self.journal.append(batch, |result| {
+        self.append(WriteBatch { records: vec![record], ..WriteBatch::default() });
+    }
+
+    /// For what nobody waits for.
+    fn append(&self, batch: WriteBatch) {
+        let Ok(journal) = &self.journal else { return };
+        journal.append(batch, |result| {
             if let Err(error) = result {
                 tracing::error!(%error, "the journal did not take a record");
             }
@@ -184,7 +334,28 @@ impl Live {
 
     /// A line that finds no room is not printed; it is in the journal all the same.
     fn tell(&self, record: &NewRecord) {
+        self.hub.tell(record);
         let _ = self.story.try_send(record.clone());
+    }
+
+    /// The end of the story. What is in flight is unknown: it may have been done.
+    fn end(&mut self, why: &str, clock: Clock) {
+        let at = clock.now().wall;
+        let detail = format!("defib was ended by {why} before this step's end was known");
+        let mut batch = WriteBatch::default();
+        for (step, Open { cluster, run, action }) in std::mem::take(&mut self.open) {
+            let unknown = defib_engine::record::Outcome::Unknown(detail.clone());
+            let id = defib_engine::record::StepId(step.clone());
+            let record = account::row(&Record::Outcome { run, step: id, action, outcome: unknown }, &cluster, at);
+            self.tell(&record);
+            batch.records.push(record);
+            let detail = detail.clone();
+            batch.outcomes.push(Ended { step, outcome: Outcome::Unknown, detail, ended_at_ms: at.0 });
+        }
+        if !batch.outcomes.is_empty() {
+            self.append(batch);
+        }
+        self.life("stop", json!({"text": format!("ended by {why}")}), clock);
     }
 }
 
@@ -197,20 +368,34 @@ impl Ports for Live {
                 tracing::error!(cluster = batch.cluster, run, "{text}; a person is needed");
             }
         }
+        for intent in &batch.intents {
+            let action = format!("{} on {}", intent.action, intent.node);
+            let open = Open { cluster: intent.cluster.clone(), run: intent.run.clone(), action };
+            self.open.insert(intent.step.0.clone(), open);
+        }
+        for (step, _) in &batch.outcomes {
+            self.open.remove(&step.0);
+        }
         let rows = account::rows(&batch);
         for record in &rows.records {
             self.tell(record);
         }
         let (answers, cluster, id) = (self.answers.clone(), batch.cluster, batch.id);
-        self.journal.append(rows, move |result| {
-            let result = result.map_err(|error| {
-                tracing::error!(%error, "the journal did not take a batch");
-                error.to_string()
-            });
+        let answer = move |result: Result<(), String>| {
             if answers.try_send(Event::Stored { cluster, batch: id, result }).is_err() {
                 tracing::error!("the loop takes no answer of the journal: it has ended or is stuck");
             }
-        });
+        };
+        match &self.journal {
+            // Refused: so nothing is ever started.
+            Err(why) => answer(Err(why.clone())),
+            Ok(journal) => journal.append(rows, move |result| {
+                answer(result.map_err(|error| {
+                    tracing::error!(%error, "the journal did not take a batch");
+                    error.to_string()
+                }));
+            }),
+        }
     }
 
     fn ask(&mut self, target: Target, kind: ProbeKind) {
@@ -227,6 +412,11 @@ impl Ports for Live {
     fn publish(&mut self, cluster: &ClusterId, status: &Status) {
         self.health.judged(cluster, status.store_answers);
         self.gauges.show(cluster, status);
+        self.hub.publish(cluster, status);
+    }
+
+    fn reply(&mut self, command: u64, reply: Reply) {
+        self.owed.answer(command, reply);
     }
 }
 

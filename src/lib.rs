@@ -13,6 +13,7 @@ pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod execute;
+pub mod hub;
 pub mod journal;
 pub mod metrics;
 pub mod observe;

@@ -77,7 +77,8 @@ impl Answer {
             run: None,
             plans: Vec::new(),
         };
-        let with = |answer, text: &str, preview: &Preview| Answer { plans: offered(preview, now), ..bare(answer, text) };
+        let with =
+            |answer, text: &str, preview: &Preview| Answer { plans: offered(preview, now), ..bare(answer, text) };
         match reply {
             Reply::Done(text) => bare(Said::Done, text),
             Reply::Nothing(text) => bare(Said::Nothing, text),

@@ -15,8 +15,8 @@ mod answer;
 mod state;
 
 pub use answer::{Answer, Offer, Said, offered};
-pub(crate) use state::{Frame, state};
 pub use state::{Chain, Open, Pause, Route, Run, State, Told, told};
+pub(crate) use state::{Frame, state};
 
 /// The version of every shape here; a field is added within a version, never renamed or taken away.
 pub const VERSION: u32 = 1;
@@ -197,11 +197,7 @@ pub fn report(
 }
 
 fn unknown(unknown: &defib_engine::status::Unknown) -> Unknown {
-    Unknown {
-        key: Named::from(&unknown.key),
-        layer: unknown.layer.name().to_owned(),
-        why: unknown.why.clone(),
-    }
+    Unknown { key: Named::from(&unknown.key), layer: unknown.layer.name().to_owned(), why: unknown.why.clone() }
 }
 
 fn plan(decision: &Decision, now: Tick) -> Plan {

@@ -196,7 +196,7 @@ fn plans(report: &Report) -> List {
 fn held(plan: &Plan) -> impl Iterator<Item = ((&str, &str), (&str, String))> {
     plan.holds.iter().filter(|hold| hold.check != "authority").map(|hold| {
         let reason = format!("{}; lifts {}", hold.text, hold.lifts);
-        ((plan.playbook.as_str(), hold.check), (plan.node.as_str(), reason))
+        ((plan.playbook.as_str(), hold.check.as_str()), (plan.node.as_str(), reason))
     })
 }
 

@@ -3,6 +3,9 @@
 //! `/healthz` is 200 while the loop goes round; `/readyz` is 200 once every cluster has been judged and while the journal
 //! answers. Bounded: [`CONNECTIONS_MAX`] connections, [`HEADER_WITHIN`] for a request's head, bodies are not read.
 
+pub mod api;
+pub mod socket;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -33,6 +36,8 @@ pub struct Health {
     turned_at_ms: AtomicU64,
     /// Clusters that were never judged, or whose journal does not answer.
     not_ready: Mutex<BTreeSet<String>>,
+    /// Why nothing is ever started, if so.
+    cannot_act: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -43,12 +48,18 @@ impl Health {
             clock,
             turned_at_ms: AtomicU64::new(clock.tick().0),
             not_ready: Mutex::new(clusters.into_iter().collect()),
+            cannot_act: Mutex::default(),
         }
     }
 
     /// The loop went round.
     pub fn turned(&self) {
         self.turned_at_ms.store(self.clock.tick().0, Ordering::Relaxed);
+    }
+
+    /// Nothing is ever started, for this reason.
+    pub fn cannot_act(&self, why: &str) {
+        *self.cannot_act.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
     }
 
     /// A cluster was judged.
@@ -125,7 +136,11 @@ fn respond(method: &Method, path: &str, health: &Health, metrics: &PrometheusHan
         (&Method::GET, "/readyz") => match health.missing().as_slice() {
             [] => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
             missing => {
-                let text = format!("not judged yet, or without a journal: {}\n", missing.join(", "));
+                let why = health.cannot_act.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let text = match why {
+                    Some(why) => format!("observing only: {why}\n"),
+                    None => format!("not judged yet, or without a journal: {}\n", missing.join(", ")),
+                };
                 (StatusCode::SERVICE_UNAVAILABLE, "text/plain", text)
             }
         },

@@ -16,11 +16,11 @@ fn finding(finding: &str, scope: &str, text: &str, explained_by: &[Named]) -> Fi
 }
 
 fn unknown(finding: &str, scope: &str, why: &str) -> Unknown {
-    Unknown { key: named(finding, scope), layer: "apiserver", why: why.to_owned() }
+    Unknown { key: named(finding, scope), layer: "apiserver".to_owned(), why: why.to_owned() }
 }
 
 fn hold(check: &'static str, text: &str) -> HoldText {
-    HoldText { check, text: text.to_owned(), lifts: "when talos.services answers".to_owned() }
+    HoldText { check: check.to_owned(), text: text.to_owned(), lifts: "when talos.services answers".to_owned() }
 }
 
 fn report(nodes: &[&str]) -> Report {

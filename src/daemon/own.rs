@@ -1,0 +1,78 @@
+//! How defib itself is, told to the engine twice a second: how late its timers run, and whether an operator's pause file
+//! lies beside the journal (`touch journal/pause`; its first line is the reason).
+//!
+//! The file is looked for on a thread that may wait for the disk; while the disk does not answer, what was seen last holds.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use defib_engine::event::{Event, ObserverHealth};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+
+const FILE: &str = "pause";
+const EVERY: Duration = Duration::from_millis(500);
+/// What is read of the file.
+const BYTES_MAX: u64 = 256;
+
+/// Watches until the loop is gone.
+pub(super) async fn watch(journal: PathBuf, clock: Clock, events: mpsc::Sender<Event>) {
+    let mut told = None;
+    loop {
+        let folder = journal.clone();
+        let Ok(pause_file) = tokio::task::spawn_blocking(move || pause_file(&folder)).await else { return };
+        let asleep = clock.tick();
+        tokio::time::sleep(EVERY).await;
+        let late = clock.tick().since(asleep).saturating_sub(EVERY);
+        let health = ObserverHealth { late, pause_file };
+        // A few milliseconds of lateness are every timer's.
+        let news = told.as_ref().is_none_or(|old: &ObserverHealth| {
+            old.pause_file != health.pause_file || old.late.abs_diff(health.late) > Duration::from_millis(20)
+        });
+        if news && events.send(Event::Observer(health.clone())).await.is_err() {
+            return;
+        }
+        if news {
+            told = Some(health);
+        }
+        if events.is_closed() {
+            return;
+        }
+    }
+}
+
+/// The first line of the pause file; none where there is no such file. One that cannot be read pauses all the same.
+fn pause_file(journal: &Path) -> Option<String> {
+    let file = journal.join(FILE);
+    if !file.try_exists().unwrap_or(false) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(&file).and_then(|open| open.take(BYTES_MAX).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let first = text.lines().next().unwrap_or_default().trim().to_owned();
+    Some(match (read, first.is_empty()) {
+        (Err(error), _) => format!("the file cannot be read: {error}"),
+        (Ok(_), true) => "no reason given".to_owned(),
+        (Ok(_), false) => first,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_touched_file_pauses_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(pause_file(folder.path()), None);
+        std::fs::write(folder.path().join(FILE), "").unwrap();
+        assert_eq!(pause_file(folder.path()).unwrap(), "no reason given");
+        std::fs::write(folder.path().join(FILE), "moving racks\nuntil noon\n").unwrap();
+        assert_eq!(pause_file(folder.path()).unwrap(), "moving racks");
+        std::fs::write(folder.path().join(FILE), vec![0xff; 10_000]).unwrap();
+        assert!(pause_file(folder.path()).unwrap().len() < 1_000);
+    }
+}
