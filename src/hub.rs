@@ -278,7 +278,9 @@ mod tests {
             let hub = Arc::clone(&hub);
             waiting.spawn(async move { hub.ask("a".into(), resume()).await });
         }
-        tokio::task::yield_now().await;
+        while questions.len() < ASKS_MAX {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(hub.ask("a".into(), resume()).await, Err(HubError::Full));
         questions.close();
         while questions.recv().await.is_some() {}
