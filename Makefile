@@ -12,7 +12,7 @@ BIN := target/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
-.PHONY: help demo test policy build setup lab-up lab-down drill bench clean
+.PHONY: help demo test policy build setup lab-up lab-down drill drill-ten bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ lab-down: ## take the lab down
 drill: build ## run the drill back-off once
 	@$(BIN)/defib-lab build
 	@$(SUDO) $(BIN)/defib-lab drill back-off
+
+WITH ?= 10
+WITHOUT ?= 3
+drill-ten: build ## run the drill back-off ten times with defib and three times without (WITH=10 WITHOUT=3), about an hour
+	@$(BIN)/defib-lab build
+	@$(SUDO) rm -rf target/drill-ten
+	@$(SUDO) $(BIN)/defib-lab repeat back-off --with $(WITH) --without $(WITHOUT) --keep target/drill-ten
 
 bench: setup ## measure everything that docs/performance.md shows, on real parts (QUICK=1: a tenth of the samples)
 	@echo "== building (a few minutes the first time)"

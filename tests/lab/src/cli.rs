@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use defib_lab::drill::{self, DRILLS, DrillOptions};
+use defib_lab::drill::{self, DRILLS, DrillOptions, ManyOptions, Told};
 use defib_lab::fault::{Kind, NotAFault};
 use defib_lab::layout::{API_PORT, DEVICE, GATEWAY, NotANode, NotAPlace, OPS, VIP};
 use defib_lab::vip::VipAgentOptions;
@@ -61,6 +61,8 @@ enum Task {
     Heal,
     /// Play an outage and judge what comes back
     Drill(Drill),
+    /// Play an outage many times, with defib and without, and sum up
+    Repeat(Repeat),
     /// Run a program on a node or on the ops host
     Exec {
         /// Count as this part of the node
@@ -102,6 +104,25 @@ struct Drill {
     /// Keep story, verdict, journal and logs in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Repeat {
+    /// Which one
+    #[arg(value_parser = DRILLS)]
+    name: String,
+    /// How often with defib
+    #[arg(long = "with", value_name = "N", default_value_t = 10)]
+    with_defib: usize,
+    /// How often without it
+    #[arg(long = "without", value_name = "N", default_value_t = 3)]
+    without_defib: usize,
+    /// The defib program (else DEFIB_BIN, else beside this one)
+    #[arg(long, value_name = "PATH")]
+    defib: Option<PathBuf>,
+    /// The folder for stories, verdicts, journals, logs and summary.json
+    #[arg(long, value_name = "DIR")]
+    keep: PathBuf,
 }
 
 fn node(text: &str) -> Result<Node, NotANode> {
@@ -170,6 +191,7 @@ fn run(cli: Cli) -> Result<ExitCode, Trouble> {
             print_done(json, &serde_json::json!({ "healed": true }), "all is mended and serves");
         }
         Task::Drill(asked) => return drill(asked, json),
+        Task::Repeat(asked) => return repeat(asked, json),
         Task::Exec { part, detach, place, line } => {
             let (program, arguments) = line.split_first().ok_or("no program is named")?;
             return Err(defib_lab::exec(Joined { place, part, detach }, program, arguments).into());
@@ -186,12 +208,27 @@ fn drill(asked: Drill, json: bool) -> Result<ExitCode, Trouble> {
         with_defib: !asked.without_defib,
         defib: asked.defib,
         keep: asked.keep,
-        quiet_stdout: json,
+        told: if json { Told::Stderr } else { Told::Stdout },
     })?;
     if json {
         println!("{}", serde_json::to_string(&verdict)?);
     }
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn repeat(asked: Repeat, json: bool) -> Result<ExitCode, Trouble> {
+    let options = ManyOptions {
+        name: asked.name,
+        with_defib: asked.with_defib,
+        without_defib: asked.without_defib,
+        defib: asked.defib,
+        keep: asked.keep,
+    };
+    std::fs::create_dir_all(&options.keep)?;
+    // Told as it comes: thirteen runs take an hour.
+    let many = drill::many(&options, if json { say } else { |line| println!("{line}") })?;
+    print_done(json, &many, &many.table());
+    Ok(if many.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn vip_agent(node: Node) -> VipAgentOptions {

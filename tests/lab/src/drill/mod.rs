@@ -12,6 +12,7 @@ mod journal;
 mod judge;
 mod keep;
 mod kubelet_log;
+mod many;
 mod probe;
 mod report;
 mod stage;
@@ -25,12 +26,14 @@ pub use defib::DefibError;
 pub use journal::JournalError;
 pub use judge::{Action, Held, Verdict};
 pub use keep::KeepError;
+pub use many::{Many, ManyOptions, Run, many};
 pub use probe::ProbeError;
 
 use crate::https::HttpsError;
 use crate::{Lab, LabError};
 use stage::Stage;
-use story::{Audience, Story, Voice};
+pub use story::Told;
+use story::{Story, Voice};
 
 /// The names of all drills.
 pub const DRILLS: [&str; 1] = [back_off::NAME];
@@ -46,8 +49,8 @@ pub struct DrillOptions {
     pub defib: Option<PathBuf>,
     /// A folder that gets the story, the verdict, the journal and the logs; made when missing.
     pub keep: Option<PathBuf>,
-    /// Leave stdout alone: the story goes to stderr.
-    pub quiet_stdout: bool,
+    /// Where the story is told; it is kept whole all the same.
+    pub told: Told,
 }
 
 /// Why a drill has no verdict.
@@ -90,14 +93,14 @@ pub enum DrillError {
     Keep(#[from] KeepError),
 }
 
-/// Runs a drill from beginning to end and heals, or takes down, the lab after it. The story is told on stdout (or stderr,
-/// see [`DrillOptions::quiet_stdout`]); the verdict is the caller's to print.
+/// Runs a drill from beginning to end and heals, or takes down, the lab after it. The story is told where
+/// [`DrillOptions::told`] says; the verdict is the caller's to print.
 pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     if !DRILLS.contains(&options.name.as_str()) {
         return Err(DrillError::Unknown(options.name.clone()));
     }
     let program = options.with_defib.then(|| defib::find(options.defib.clone())).transpose()?;
-    let story = Arc::new(Story::new(if options.quiet_stdout { Audience::Stderr } else { Audience::Stdout }));
+    let story = Arc::new(Story::new(options.told));
     let (lab, raised) = stage::lab(&story)?;
     let claim = lab.claim()?;
     let verdict = perform(&lab, program.clone(), &story);

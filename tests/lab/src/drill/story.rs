@@ -13,11 +13,13 @@ const LINES_MAX: usize = 20_000;
 
 /// Where the story is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Audience {
+pub enum Told {
     /// On stdout: the story is the result.
     Stdout,
     /// On stderr: stdout belongs to a JSON object.
     Stderr,
+    /// Nowhere: it is only kept.
+    Nobody,
 }
 
 /// Who says a line.
@@ -33,12 +35,12 @@ pub(super) enum Voice {
 
 /// The story so far.
 pub(super) struct Story {
-    audience: Audience,
-    told: Mutex<Told>,
+    told_on: Told,
+    told: Mutex<Text>,
 }
 
 #[derive(Default)]
-struct Told {
+struct Text {
     first_fault: Option<UnixMs>,
     text: String,
     lines: usize,
@@ -46,8 +48,8 @@ struct Told {
 
 impl Story {
     /// A story without lines.
-    pub(super) fn new(audience: Audience) -> Self {
-        Self { audience, told: Mutex::default() }
+    pub(super) fn new(told_on: Told) -> Self {
+        Self { told_on, told: Mutex::default() }
     }
 
     /// From here on lines count from `at`.
@@ -60,12 +62,12 @@ impl Story {
         let mut told = self.told();
         let since = told.first_fault.map(|first| now_ms().saturating_sub(first));
         let line = told_line(since, voice, line.as_ref());
-        told.add(self.audience, &line);
+        told.add(self.told_on, &line);
     }
 
     /// Adds text as it is: the closing table.
     pub(super) fn close(&self, text: &str) {
-        self.told().add(self.audience, text);
+        self.told().add(self.told_on, text);
     }
 
     /// Everything told so far.
@@ -73,17 +75,18 @@ impl Story {
         self.told().text.clone()
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn told(&self) -> MutexGuard<'_, Text> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
-    fn add(&mut self, audience: Audience, line: &str) {
+impl Text {
+    fn add(&mut self, on: Told, line: &str) {
         // A reader who went away does not end the drill: its result and the kept story remain.
-        let _ = match audience {
-            Audience::Stdout => writeln!(std::io::stdout(), "{line}"),
-            Audience::Stderr => writeln!(std::io::stderr(), "{line}"),
+        let _ = match on {
+            Told::Stdout => writeln!(std::io::stdout(), "{line}"),
+            Told::Stderr => writeln!(std::io::stderr(), "{line}"),
+            Told::Nobody => Ok(()),
         };
         if self.lines < LINES_MAX {
             self.text.push_str(line);
