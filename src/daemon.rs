@@ -33,6 +33,7 @@ use crate::driver::{Driver, Ports};
 use crate::execute::Executor;
 use crate::hub::{Hub, Owed, Question, Settled, Watched};
 use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, WriteBatch, account};
+use crate::lifeline::Lifelines;
 use crate::metrics::{self, Gauges};
 use crate::observe::{self, Observer};
 use crate::web::socket::Socket;
@@ -68,6 +69,9 @@ pub enum DaemonError {
     /// The metrics' recorder is not ours to install.
     #[error("cannot install the metrics recorder")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The lifelines have no thread.
+    #[error("cannot start the lifelines")]
+    Lifelines(#[source] std::io::Error),
     /// Signals cannot be heard.
     #[error("cannot hear signals")]
     Signals(#[source] std::io::Error),
@@ -96,6 +100,8 @@ pub async fn run(
     };
     let kept = Kept::open(&config, clock)?;
     let recorder = metrics::install()?;
+    // Before anything else is asked: who comes back after a crash is led where it was led.
+    let lifelines = Lifelines::start(&config.clusters, &kept.saved.routes).map_err(DaemonError::Lifelines)?;
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
     let listener =
         web::bind(config.listen).await.map_err(|source| DaemonError::Listen { address: config.listen, source })?;
@@ -108,7 +114,7 @@ pub async fn run(
             upkeep.run_upkeep();
         }
     });
-    round(config, playbooks, print, kept, health, ends).await
+    round(config, playbooks, print, kept, (health, lifelines), ends).await
 }
 
 /// Runs without the listener until `ends` is ready: what `defib recover` needs where no daemon runs. Its caller speaks with
@@ -128,7 +134,7 @@ pub async fn once(
         return Err(error.clone().into());
     }
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
-    round(config, playbooks, print, kept, health, ends).await
+    round(config, playbooks, print, kept, (health, Lifelines::default()), ends).await
 }
 
 /// What is kept between processes: the journal, or why there is none, and what it says of earlier ones.
@@ -166,7 +172,7 @@ async fn round(
     playbooks: Vec<Playbook>,
     print: impl FnMut(&NewRecord) + Send + 'static,
     kept: Kept,
-    health: Arc<Health>,
+    (health, lifelines): (Arc<Health>, Lifelines),
     ends: impl Future<Output = &'static str>,
 ) -> Result<(), DaemonError> {
     let Kept { clock, journal, saved, interrupted } = kept;
@@ -208,6 +214,7 @@ async fn round(
         answers,
         wishes,
         executor,
+        lifelines,
         story,
         health: Arc::clone(&health),
         gauges: Gauges::default(),
@@ -295,6 +302,7 @@ struct Live {
     answers: mpsc::Sender<Event>,
     wishes: mpsc::Sender<(Target, ProbeKind)>,
     executor: Executor,
+    lifelines: Lifelines,
     story: SyncSender<NewRecord>,
     health: Arc<Health>,
     gauges: Gauges,
@@ -407,7 +415,9 @@ impl Ports for Live {
         self.executor.start(step);
     }
 
-    fn route(&mut self, _: &ClusterId, _: Route) {}
+    fn route(&mut self, cluster: &ClusterId, route: Route) {
+        self.lifelines.lead(cluster, route);
+    }
 
     fn publish(&mut self, cluster: &ClusterId, status: &Status) {
         self.health.judged(cluster, status.store_answers);

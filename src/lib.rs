@@ -15,6 +15,7 @@ pub mod driver;
 pub mod execute;
 pub mod hub;
 pub mod journal;
+pub mod lifeline;
 pub mod metrics;
 pub mod observe;
 pub mod playbook;

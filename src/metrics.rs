@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use defib_engine::observation::{ClusterId, Observation, Seen};
 use defib_engine::record::{Batch, Record};
 use defib_engine::status::Status;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 const DURATION: &str = "defib_probe_duration_seconds";
@@ -17,6 +17,13 @@ const FINDING: &str = "defib_finding";
 const HOLD: &str = "defib_hold";
 const RUNS: &str = "defib_runs_total";
 const JOURNAL: &str = "defib_journal_up";
+const ROUTE_DIRECT: &str = "defib_route_direct";
+const ROUTE_READY: &str = "defib_route_ready_apiservers";
+const LIFELINE_UP: &str = "defib_lifeline_listening";
+const LIFELINE_OPEN: &str = "defib_lifeline_connections";
+const LIFELINE_ENDED: &str = "defib_lifeline_connections_ended_total";
+const LIFELINE_BYTES: &str = "defib_lifeline_bytes_total";
+const LIFELINE_NOT_TAKEN: &str = "defib_lifeline_not_taken_total";
 const HEARTBEAT: &str = "defib_heartbeat_timestamp_seconds";
 const BUILD: &str = "defib_build_info";
 
@@ -37,6 +44,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(HOLD, "1 while the check holds the playbook on the node");
     describe_counter!(RUNS, "runs by how they ended");
     describe_gauge!(JOURNAL, "1 while the journal takes what it is given");
+    describe_gauge!(ROUTE_DIRECT, "1 while people are sent to a node because the virtual address is dead");
+    describe_gauge!(ROUTE_READY, "API servers that are ready");
+    describe_gauge!(LIFELINE_UP, "1 while the lifeline takes connections");
+    describe_gauge!(LIFELINE_OPEN, "connections that go through the lifeline");
+    describe_counter!(
+        LIFELINE_ENDED,
+        "connections by how they ended: closed, broken, cut, nobody (to forward to), full"
+    );
+    describe_counter!(LIFELINE_BYTES, "bytes through the lifeline, to and from the API servers");
+    describe_counter!(LIFELINE_NOT_TAKEN, "connections that an API server did not take");
     describe_gauge!(HEARTBEAT, "when the loop last went round, for a dead-man alert");
     describe_gauge!(BUILD, "1, with the version");
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -86,6 +103,9 @@ impl Gauges {
     /// Shows one cluster as it is.
     pub fn show(&mut self, cluster: &ClusterId, status: &Status) {
         gauge!(JOURNAL, "cluster" => cluster.clone()).set(if status.store_answers { 1.0 } else { 0.0 });
+        gauge!(ROUTE_DIRECT, "cluster" => cluster.clone()).set(if status.route.direct { 1.0 } else { 0.0 });
+        let ready = u32::try_from(status.route.ready.len()).unwrap_or(u32::MAX);
+        gauge!(ROUTE_READY, "cluster" => cluster.clone()).set(f64::from(ready));
         let findings = status.findings.iter().map(|finding| {
             (cluster.clone(), finding.key.rule.to_owned(), finding.key.subject.to_string(), String::new())
         });
@@ -122,5 +142,51 @@ fn replace(shown: &mut BTreeSet<Labels>, cluster: &str, current: BTreeSet<Labels
     for labels in current {
         set(&labels, 1.0);
         shown.insert(labels);
+    }
+}
+
+/// What one lifeline counts.
+pub struct Lifeline {
+    cluster: String,
+    /// Connections that are open.
+    pub open: Gauge,
+    /// Bytes to the API servers.
+    pub sent: Counter,
+    /// Bytes from them.
+    pub received: Counter,
+}
+
+impl std::fmt::Debug for Lifeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lifeline").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl Lifeline {
+    /// Those of this cluster.
+    #[must_use]
+    pub fn of(cluster: &str) -> Lifeline {
+        let bytes = |direction: &'static str| counter!(LIFELINE_BYTES, "cluster" => cluster.to_owned(), "direction" => direction);
+        Lifeline {
+            cluster: cluster.to_owned(),
+            open: gauge!(LIFELINE_OPEN, "cluster" => cluster.to_owned()),
+            sent: bytes("sent"),
+            received: bytes("received"),
+        }
+    }
+
+    /// It takes connections, or does not.
+    pub fn listening(&self, listening: bool) {
+        gauge!(LIFELINE_UP, "cluster" => self.cluster.clone()).set(if listening { 1.0 } else { 0.0 });
+    }
+
+    /// A connection ended this way.
+    pub fn ended(&self, how: &'static str) {
+        counter!(LIFELINE_ENDED, "cluster" => self.cluster.clone(), "how" => how).increment(1);
+    }
+
+    /// A node did not take a connection.
+    pub fn not_taken(&self, node: &str) {
+        counter!(LIFELINE_NOT_TAKEN, "cluster" => self.cluster.clone(), "node" => node.to_owned()).increment(1);
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use super::lifeline::{self, Places};
 use super::read::path;
 use super::{Cluster, Credential, Node, Ports, Talos};
 use crate::yaml::{self, Map, Place, Walk};
@@ -23,11 +24,12 @@ pub(super) struct Read {
     pub(super) address_places: Vec<Place>,
     /// One a playbook in `arm`.
     pub(super) arm_places: Vec<Place>,
+    pub(super) lifeline_places: Places,
 }
 
 /// Reads one entry. What could not be read is left out of the result, and is a problem in `walk`.
 pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<Read> {
-    let keys = ["name", "vip", "arm", "ports", "nodes", "kubernetes", "etcd", "talos"];
+    let keys = ["name", "vip", "arm", "ports", "nodes", "kubernetes", "etcd", "talos", "lifeline"];
     let map = walk.map(node, "a cluster", &keys)?;
     let name_node = walk.required(&map, "name");
     let name = name_node.and_then(|node| walk.name(node, "cluster name"));
@@ -35,6 +37,9 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
     let vip = vip_node.and_then(|node| socket(walk, node, "vip", Some(PORTS.apiserver)));
     let nodes = walk.required(&map, "nodes").map_or_else(Vec::new, |node| nodes(walk, node, vip));
     let armed = map.get("arm").map_or_else(Vec::new, |node| arm(walk, node));
+    let asked = map.get("kubernetes").is_some();
+    let lifeline = map.get("lifeline").map(|node| lifeline::read(walk, node, folder, asked));
+    let (lifeline, lifeline_places) = lifeline.unwrap_or_default();
     let (nodes, address_places) = nodes.into_iter().unzip();
     let (arm, arm_places) = armed.into_iter().unzip();
     Some(Read {
@@ -42,6 +47,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
         vip_place: vip_node.map(|node| node.place),
         address_places,
         arm_places,
+        lifeline_places,
         cluster: Cluster {
             name: name.unwrap_or_default(),
             vip,
@@ -51,6 +57,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
             etcd: credential(walk, &map, "etcd", folder),
             talos: talos(walk, &map, folder),
             arm,
+            lifeline,
         },
     })
 }

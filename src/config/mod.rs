@@ -5,6 +5,7 @@
 //! language (`playbook`), and the meaning of any of it (`engine`).
 
 mod cluster;
+mod lifeline;
 mod read;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 pub use defib_engine::settings::Mode;
+pub use lifeline::{Kubeconfig, Lifeline};
 pub use read::{read, read_with};
 
 /// A whole `defib.yaml`, validated.
@@ -54,6 +56,8 @@ pub struct Cluster {
     pub talos: Option<Talos>,
     /// The playbooks that may run here in mode `act`.
     pub arm: Vec<String>,
+    /// The way to the API servers past the virtual address; none: there is none.
+    pub lifeline: Option<Lifeline>,
 }
 
 /// One control-plane node.

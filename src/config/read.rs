@@ -16,6 +16,7 @@
 //!     kubernetes: { ca: pki/a.crt, certificate: pki/b.crt, key: pki/b.key }
 //!     etcd: { ca: pki/c.crt, certificate: pki/d.crt, key: pki/d.key }
 //!     talos: { talosconfig: talosconfig, context: lab }
+//!     lifeline: { listen: 127.0.0.1:16443, kubeconfig: { file: lifeline.kubeconfig, from: admin.kubeconfig } }
 //! ```
 //!
 //! Relative paths count from the file's folder.
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use defib_engine::playbook::Playbook;
 
 use super::cluster::{self, Read};
+use super::lifeline::{Lifeline, Places};
 use super::{Cluster, Config, Mode};
 use crate::yaml::{self, Map, Node, Place, Problems, Walk};
 
@@ -93,7 +95,7 @@ fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     let journal = path("journal").unwrap_or_else(|| folder.join("journal"));
     let playbooks = path("playbooks");
     let read = walk.required(&map, "clusters").map_or_else(Vec::new, |node| clusters(walk, node, folder));
-    across(walk, &read, &canaries);
+    across(walk, &read, &canaries, listen);
 
     let mut armed = Vec::new();
     let mut clusters: Vec<Cluster> = Vec::new();
@@ -152,7 +154,7 @@ fn clusters(walk: &Walk<'_>, node: &Node, folder: &Path) -> Vec<Read> {
 }
 
 /// What only shows where the clusters lie side by side. One machine in two clusters would have two budgets.
-fn across(walk: &Walk<'_>, read: &[Read], canaries: &[(SocketAddr, Place)]) {
+fn across(walk: &Walk<'_>, read: &[Read], canaries: &[(SocketAddr, Place)], listen: Option<SocketAddr>) {
     walk.unique("cluster", read.iter().filter_map(|read| Some((&read.cluster.name, read.name_place?))));
     let mut owners = BTreeMap::new();
     for (number, read) in read.iter().enumerate() {
@@ -166,6 +168,19 @@ fn across(walk: &Walk<'_>, read: &[Read], canaries: &[(SocketAddr, Place)]) {
                 let text = format!("{what} {} belongs to another cluster, on line {line}, already", address.ip());
                 walk.problem(place, text);
             }
+        }
+    }
+    let lifelines = || read.iter().filter_map(|read| Some((read.cluster.lifeline.as_ref()?, read.lifeline_places)));
+    walk.unique("lifeline", lifelines().filter_map(|(lifeline, places)| Some((lifeline.listen?, places.listen?))));
+    let file = |(lifeline, places): (&'_ Lifeline, Places)| {
+        Some((lifeline.kubeconfig.as_ref()?.file.display().to_string(), places.kubeconfig?))
+    };
+    walk.unique("kubeconfig", lifelines().filter_map(file));
+    for (lifeline, places) in lifelines() {
+        if let (Some(address), Some(place)) = (lifeline.listen, places.listen)
+            && Some(address) == listen
+        {
+            walk.problem(place, format!("lifeline {address} is where defib itself listens; give it a port of its own"));
         }
     }
     let inside = |canary: &SocketAddr| {

@@ -23,6 +23,7 @@ clusters:
       - { name: cp2, address: 192.0.2.2 }
     kubernetes: { ca: pki/a.crt, certificate: pki/b.crt, key: /etc/b.key }
     talos: { talosconfig: talosconfig, context: lab }
+    lifeline: { listen: "127.0.0.1:16443", kubeconfig: { file: out, from: /etc/admin.conf, context: admin } }
   - name: home
     nodes:
       - name: one
@@ -141,7 +142,7 @@ clusters:
             "15:11: a credential is a map of ca, certificate, key",
             "16:12: talos lacks the key \"talosconfig\"",
             "17:5: a cluster lacks the key \"nodes\"",
-            "18:5: a cluster is a map of name, vip, arm, ports, nodes, kubernetes, etcd, talos",
+            "18:5: a cluster is a map of name, vip, arm, ports, nodes, kubernetes, etcd, talos, lifeline",
         ]
     );
 }
@@ -253,4 +254,46 @@ proptest! {
         bytes.splice(at..end, put);
         drop(read_text(bytes).map_err(|problems| problems.to_string()));
     }
+}
+
+#[test]
+fn a_lifeline_is_read() {
+    let text =
+        |lines: &str| with(&format!("    kubernetes: {{ ca: a, certificate: b, key: c }}\n    lifeline: {lines}"));
+    let config = read_text(text("{ listen: 192.0.2.200:16443, connections: 3 }")).unwrap();
+    let lifeline = config.clusters[0].lifeline.clone().unwrap();
+    assert_eq!(lifeline.listen.unwrap().to_string(), "192.0.2.200:16443");
+    assert_eq!((lifeline.connections, lifeline.kubeconfig), (3, None));
+    let config = read_text(text("{ kubeconfig: { file: out, from: /etc/admin, context: x, tls-server-name: k8s } }"));
+    let lifeline = config.unwrap().clusters[0].lifeline.clone().unwrap();
+    let kubeconfig = lifeline.kubeconfig.unwrap();
+    assert_eq!((lifeline.listen, lifeline.connections), (None, 256));
+    assert_eq!(kubeconfig.from.as_deref(), Some(Path::new("/etc/admin")));
+    assert_eq!((kubeconfig.context.as_deref(), kubeconfig.server_name.as_deref()), (Some("x"), Some("k8s")));
+}
+
+#[test]
+fn what_a_lifeline_cannot_be() {
+    let found = |lines: &str| {
+        let text = format!("    kubernetes: {{ ca: a, certificate: b, key: c }}\n    lifeline: {lines}");
+        problems(with(&text)).join("; ")
+    };
+    assert!(found("{}").contains("has the key \"listen\", \"kubeconfig\", or both"));
+    assert!(found("{ listen: 0.0.0.0:1 }").contains("not one address of this machine; write out the one"));
+    assert!(found("{ listen: \"127.0.0.1:0\" }").contains("has port 0"));
+    assert!(found("{ listen: 16443 }").contains("is not an address with a port, such as 127.0.0.1:16443"));
+    assert!(found("{ listen: \"127.0.0.1:9870\" }").contains("is where defib itself listens"));
+    assert!(found("{ listen: \"127.0.0.1:1\", connections: 0 }").contains("is not a number from 1 to 8192"));
+    assert!(found("{ kubeconfig: { file: a, from: a } }").contains("not written over the one that it is made from"));
+    assert!(found("{ kubeconfig: { file: a, context: b } }").contains("that the key \"from\" names"));
+    assert!(
+        problems(with("    lifeline: { listen: \"127.0.0.1:1\" }")).join(";").contains("needs the key \"kubernetes\"")
+    );
+    let one = "lifeline: { listen: \"127.0.0.1:1\", kubeconfig: { file: a } }\n    kubernetes: { ca: a, certificate: b, key: c }";
+    let two = format!(
+        "{}  - name: two\n    nodes: [{{ name: n, address: 192.0.2.9 }}]\n    {one}\n",
+        with(&format!("    {one}"))
+    );
+    let both = problems(two).join("; ");
+    assert!(both.contains("lifeline 127.0.0.1:1 stands on line") && both.contains("kubeconfig /"), "{both}");
 }

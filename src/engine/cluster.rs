@@ -8,7 +8,7 @@ mod commands;
 mod decide;
 mod recover;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use commands::Desk;
@@ -17,7 +17,7 @@ use decide::Judged;
 use crate::command::Pause;
 use crate::diagnosis;
 use crate::event::{Event, Kept, ObserverHealth, Ready};
-use crate::finding::{Rule, Scope, Subject};
+use crate::finding::{Class, Layer, Rule, Scope, Subject};
 use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
 use crate::latch::Timing;
@@ -90,7 +90,7 @@ pub(crate) struct Seed {
 impl Cluster {
     pub(crate) fn new(seed: Seed) -> Cluster {
         Cluster {
-            router: Router::restored(seed.route, &seed.settings.nodes),
+            router: Router::restored(&seed.route, &seed.settings.nodes),
             id: seed.id,
             settings: seed.settings,
             mode: seed.mode,
@@ -275,11 +275,17 @@ impl Cluster {
 
     /// Judges the route again; it is handed out where it changed, and written down where people would want to know.
     fn find_the_way(&mut self, now: Now, elsewhere: Elsewhere, batch: &mut Batch, ready: &mut Ready) {
-        let lost = FindingKey { rule: diagnosis::VIP_LOST, subject: Subject::Cluster };
-        let lost = self.tracked.get(&lost).is_some_and(|tracked| tracked.latch.open_since().is_some());
+        let mut vip_lost = false;
+        let mut lost = BTreeSet::new();
+        for (key, tracked) in self.tracked.iter().filter(|(_, tracked)| tracked.latch.open_since().is_some()) {
+            vip_lost |= key.rule == diagnosis::VIP_LOST;
+            if tracked.rule.class == Class::Outage && matches!(tracked.rule.layer, Layer::Machine | Layer::Apiserver) {
+                lost.extend(key.subject.node().cloned());
+            }
+        }
         let mut router = std::mem::take(&mut self.router);
         let before = router.route().clone();
-        let told = router.judge(self.view(now, elsewhere), lost);
+        let told = router.judge(self.view(now, elsewhere), vip_lost, &lost);
         let route = router.route().clone();
         self.router = router;
         batch.records.extend(told.map(|text| Record::Route { route: route.clone(), text }));

@@ -3,11 +3,12 @@
 //!
 //! Judged again at every poll from everything known. *Direct* begins with the finding `vip-lost` while an API server is
 //! known to be ready, and ends when the address has answered well for [`WELL_FOR`] without a break. The order of the
-//! ready API servers is sticky: the first stays first while it is ready, whoever else is a little faster, and one that
-//! was lost is back in the list only after [`REJOIN_AFTER`], so that a server that comes and goes moves nobody about.
-//! What is unknown changes nothing: it neither joins nor leaves. Left out: who uses the route (`lifeline`).
+//! ready API servers is sticky: the first stays first while it is ready, whoever else is a little faster. One look that
+//! failed makes a server *suspect*: others are preferred, and it is given up only when a finding says so too; then it is
+//! back only after [`REJOIN_AFTER`]. So a server that stumbles moves nobody who is connected to it. What is unknown
+//! changes nothing: it neither joins nor leaves. Left out: who uses the route (`lifeline`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::observation::{Facts, NodeName, Observation, ProbeKind, Seen, Target, Why};
@@ -18,7 +19,7 @@ use crate::view::{Look, View};
 /// it once more within 17 s.
 pub const WELL_FOR: Duration = Duration::from_secs(30);
 
-/// An API server that was lost must be ready for this long to be in the list again, unless the list is empty.
+/// An API server that was given up must be ready for this long to be taken again, unless there is no other.
 const REJOIN_AFTER: Duration = Duration::from_secs(2);
 
 /// The first gives way when it has answered more slowly than [`SLOW`] and than four times the fastest for this long.
@@ -33,6 +34,8 @@ pub struct Route {
     pub direct: bool,
     /// The API servers that are ready, the best first.
     pub ready: Vec<NodeName>,
+    /// Those that were ready and failed at the last look, which no finding confirms yet. Not written down.
+    pub suspect: Vec<NodeName>,
 }
 
 impl Route {
@@ -78,9 +81,13 @@ enum Standing {
 
 impl Router {
     /// Begins with what an earlier process left; a node that is no longer configured is left out.
-    pub(crate) fn restored(saved: Route, nodes: &[NodeName]) -> Router {
-        let ready: Vec<_> = saved.ready.into_iter().filter(|node| nodes.contains(node)).collect();
-        Router { named: ready.first().cloned(), route: Route { ready, ..saved }, ..Router::default() }
+    pub(crate) fn restored(saved: &Route, nodes: &[NodeName]) -> Router {
+        let ready: Vec<_> = saved.ready.iter().filter(|node| nodes.contains(node)).cloned().collect();
+        Router {
+            named: ready.first().cloned(),
+            route: Route { direct: saved.direct, ready, suspect: Vec::new() },
+            ..Router::default()
+        }
     }
 
     /// The route as it was judged last.
@@ -88,13 +95,14 @@ impl Router {
         &self.route
     }
 
-    /// Judges again. `vip_lost`: that finding is open. What changed, in words, where people would want to be told: the
+    /// Judges again. `vip_lost`: that finding is open; `lost`: an open finding speaks against the API server, or the
+    /// machine, of these nodes. What changed, in words, where people would want to be told: the
     /// order of those that nobody is sent to is none of that.
-    pub(crate) fn judge(&mut self, view: View<'_>, vip_lost: bool) -> Option<String> {
+    pub(crate) fn judge(&mut self, view: View<'_>, vip_lost: bool, lost: &BTreeSet<NodeName>) -> Option<String> {
         let was_direct = self.route.direct;
         let standing: BTreeMap<&NodeName, Standing> =
             view.nodes().iter().map(|node| (node, standing(view, node))).collect();
-        self.rank(&standing, view);
+        self.rank(&standing, view, lost);
         let some_ready = standing.values().any(|standing| matches!(standing, Standing::Ready(_)));
         let well = vip_is_well(view);
         self.well_since = if well { Some(self.well_since.unwrap_or(view.now)) } else { None };
@@ -107,14 +115,24 @@ impl Router {
         self.told(was_direct)
     }
 
-    fn rank(&mut self, standing: &BTreeMap<&NodeName, Standing>, view: View<'_>) {
+    fn rank(&mut self, standing: &BTreeMap<&NodeName, Standing>, view: View<'_>, lost: &BTreeSet<NodeName>) {
         let of = |node: &NodeName| standing.get(node).copied().unwrap_or(Standing::NotReady);
         let took = |node: &NodeName| match of(node) {
             Standing::Ready(took) => took,
             _ => Duration::MAX,
         };
-        let ready = &mut self.route.ready;
-        ready.retain(|node| of(node) != Standing::NotReady);
+        let (stays, fails) =
+            std::mem::take(&mut self.route.ready).into_iter().partition(|n| of(n) != Standing::NotReady);
+        let suspects: Vec<NodeName> = std::mem::take(&mut self.route.suspect).into_iter().chain(fails).collect();
+        let (ready, suspect): (&mut Vec<NodeName>, _) = (&mut self.route.ready, &mut self.route.suspect);
+        *ready = stays;
+        for node in suspects {
+            match of(&node) {
+                Standing::Ready(_) => ready.push(node),
+                _ if lost.contains(&node) => {}
+                _ => suspect.push(node),
+            }
+        }
         // Stable: among those that are known to be ready, and among the others, the order stays.
         ready.sort_by_key(|node| of(node) == Standing::Unknown);
         self.ready_since.retain(|node, _| matches!(of(node), Standing::Ready(_)) && !ready.contains(node));
@@ -162,9 +180,9 @@ impl Router {
 
 fn standing(view: View<'_>, node: &NodeName) -> Standing {
     match view.look_node(node, ProbeKind::Apiserver) {
-        Look::Fresh(Observation { seen: Seen::Healthy(Facts::Apiserver(facts)), sent, at, .. }) => {
+        Look::Fresh(Observation { seen: Seen::Healthy(Facts::Apiserver(facts)), .. }) => {
             if facts.ready {
-                Standing::Ready(at.since(*sent))
+                Standing::Ready(facts.took)
             } else {
                 Standing::NotReady
             }

@@ -159,5 +159,6 @@ fn route(body: &Value) -> Route {
     Route {
         direct: body.get("direct").and_then(Value::as_bool).unwrap_or(false),
         ready: ready.filter_map(Value::as_str).map(str::to_owned).collect(),
+        suspect: Vec::new(),
     }
 }

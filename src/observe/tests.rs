@@ -22,6 +22,7 @@ fn cluster(world: &World, apiserver: u16) -> Cluster {
         etcd: Some(world.credential()),
         talos: Some(TalosFile { talosconfig: world.folder.path().join("talosconfig"), context: None }),
         arm: Vec::new(),
+        lifeline: None,
     }
 }
 

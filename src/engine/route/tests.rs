@@ -16,6 +16,8 @@ struct Play {
     settings: ClusterSettings,
     world: World,
     router: Router,
+    /// The nodes that a finding speaks against.
+    lost: BTreeSet<NodeName>,
     now: Tick,
 }
 
@@ -27,18 +29,25 @@ impl Play {
             sources: BTreeSet::from([ProbeKind::Apiserver, ProbeKind::Vip]),
             ..ClusterSettings::default()
         };
-        Play { settings, world: World::default(), router: Router::restored(saved, &nodes), now: Tick(1_000_000) }
+        Play {
+            settings,
+            world: World::default(),
+            router: Router::restored(&saved, &nodes),
+            lost: BTreeSet::new(),
+            now: Tick(1_000_000),
+        }
     }
 
-    fn see(&mut self, target: Target, kind: ProbeKind, seen: Seen, took_ms: u64) {
-        let (sent, at) = (self.now - Duration::from_millis(took_ms), self.now);
+    fn see(&mut self, target: Target, kind: ProbeKind, seen: Seen) {
+        let (sent, at) = (self.now, self.now);
         self.world.fold(Observation { target, path: Path::Direct, kind, sent, at, seen });
     }
 
     fn node(&mut self, node: &str, ready: bool, took_ms: u64) {
-        let facts = Facts::Apiserver(Apiserver { ready, live: true, ..Apiserver::default() });
+        let took = Duration::from_millis(took_ms);
+        let facts = Facts::Apiserver(Apiserver { ready, live: true, took, ..Apiserver::default() });
         let target = Target::Node("prod".to_owned(), node.to_owned());
-        self.see(target, ProbeKind::Apiserver, Seen::Healthy(facts), took_ms);
+        self.see(target, ProbeKind::Apiserver, Seen::Healthy(facts));
     }
 
     fn vip(&mut self, ready: bool) {
@@ -47,7 +56,7 @@ impl Play {
         } else {
             Seen::Unhealthy(Failure::Refused)
         };
-        self.see(Target::Vip("prod".to_owned()), ProbeKind::Vip, seen, 0);
+        self.see(Target::Vip("prod".to_owned()), ProbeKind::Vip, seen);
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -63,7 +72,7 @@ impl Play {
             now: self.now,
             seen_once: false,
         };
-        let told = self.router.judge(view, vip_lost);
+        let told = self.router.judge(view, vip_lost, &self.lost);
         (self.router.route().direct, self.router.route().ready.join(" "), told)
     }
 
@@ -81,7 +90,7 @@ impl Play {
 }
 
 fn saved(direct: bool, ready: &[&str]) -> Route {
-    Route { direct, ready: ready.iter().map(ToString::to_string).collect() }
+    Route { direct, ready: ready.iter().map(ToString::to_string).collect(), suspect: Vec::new() }
 }
 
 #[test]
@@ -96,12 +105,20 @@ fn the_fastest_is_first_and_stays_first() {
 }
 
 #[test]
-fn who_is_lost_leaves_at_once_and_returns_behind_the_others() {
+fn who_stumbles_is_suspect_and_is_given_up_once_a_finding_says_so() {
     let mut play = Play::new(Route::default());
     play.well();
     assert_eq!(play.judge(false).1, "cp2 cp3 cp1");
     play.node(CP2, false, 3);
     assert_eq!(play.judge(false), (false, "cp3 cp1".to_owned(), None));
+    assert_eq!(play.router.route().suspect, [CP2]);
+    play.node(CP2, true, 3);
+    assert_eq!(play.judge(false).1, "cp3 cp1 cp2", "a stumble costs the first place, no more");
+    play.node(CP2, false, 3);
+    play.lost.insert(CP2.to_owned());
+    play.judge(false);
+    assert_eq!(play.router.route().suspect, [""; 0]);
+    play.lost.clear();
     play.node(CP2, true, 3);
     assert_eq!(play.judge(false).1, "cp3 cp1", "it may be gone again in a second");
     play.wait(2);
@@ -176,7 +193,6 @@ fn what_is_unknown_changes_nothing() {
         Target::Node("prod".to_owned(), CP1.to_owned()),
         ProbeKind::Apiserver,
         Seen::Unknown(Why::Unauthorized("401".to_owned())),
-        1,
     );
     play.node(CP3, false, 3);
     assert_eq!(play.judge(false).1, "cp1");
