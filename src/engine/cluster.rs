@@ -23,6 +23,7 @@ use crate::incident::{Incidents, Open, causes};
 use crate::latch::Timing;
 use crate::ledger::Ledger;
 use crate::observation::ClusterId;
+use crate::observation::NodeName;
 use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, IncidentState, Outcome, Record, RunEnd, StepId};
 use crate::route::{Route, Router};
@@ -65,6 +66,8 @@ pub(crate) struct Cluster {
     /// Actions handed out and not ended, for their names.
     in_flight: BTreeMap<StepId, String>,
     router: Router,
+    /// The only node whose API server can be to blame for a lost virtual address; none: any of them.
+    vip_waits_for: Option<NodeName>,
     choose_after: Tick,
     desk: Desk,
     dirty: bool,
@@ -109,6 +112,7 @@ impl Cluster {
             outcomes: Vec::new(),
             records: Vec::new(),
             in_flight: BTreeMap::new(),
+            vip_waits_for: None,
             choose_after: Tick(0),
             desk: Desk::open(seed.pause.as_ref(), seed.now),
             dirty: true,
@@ -198,7 +202,7 @@ impl Cluster {
         self.find_the_way(now, elsewhere, &mut batch, &mut ready);
         self.answer(&mut ready);
 
-        let status = self.describe(judged, now);
+        let status = self.describe(judged, now, elsewhere);
         let same = Status { now: self.status.now, ..status.clone() } == self.status;
         self.status = status;
         ready.status_changed = !same;
@@ -223,6 +227,7 @@ impl Cluster {
             world: &self.world,
             elsewhere,
             now: now.mono,
+            wall: now.wall,
             seen_once: self.seen_once,
         }
     }
@@ -235,6 +240,7 @@ impl Cluster {
             };
             subjects.into_iter().map(|subject| (*rule, subject))
         });
+        self.vip_waits_for = self.view(now, elsewhere).vip_waits_for().cloned();
         for (rule, subject) in keys.collect::<Vec<_>>() {
             let key = FindingKey { rule: rule.name, subject };
             let was_open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
@@ -247,7 +253,7 @@ impl Cluster {
 
     fn open(&self) -> Open {
         let since = |(key, tracked): (&FindingKey, &Tracked)| Some((key.clone(), tracked.latch.open_since()?));
-        self.tracked.iter().filter_map(since).collect()
+        Open { since: self.tracked.iter().filter_map(since).collect(), vip_waits_for: self.vip_waits_for.clone() }
     }
 
     fn group(&mut self, now: Now, batch: &mut Batch) {
@@ -292,7 +298,7 @@ impl Cluster {
         ready.route = (route != before).then_some(route);
     }
 
-    fn describe(&self, judged: Vec<Judged>, now: Now) -> Status {
+    fn describe(&self, judged: Vec<Judged>, now: Now, elsewhere: Elsewhere) -> Status {
         let open = self.open();
         let finding = |(key, _): (&FindingKey, &Tick)| {
             let tracked = self.tracked.get(key)?;
@@ -330,7 +336,7 @@ impl Cluster {
             }),
             pauses: self.desk.pauses().map(|(pause, _)| pause.clone()).collect(),
             route: self.router.route().clone(),
-            figures: BTreeMap::new(),
+            figures: crate::figures::of(&self.view(now, elsewhere)),
             store_answers: self.store_answers,
         }
     }

@@ -135,14 +135,30 @@ pub struct Rule {
     pub assess: fn(&View<'_>, &Subject, bool) -> Verdict,
 }
 
-/// A finding that can explain another, and how the two must lie to each other. These explanations are structural: an API
-/// server cannot be ready without its store, whichever was *seen* first; so no order in time is asked.
+/// A finding that can explain another, and how the two must lie to each other.
 #[derive(Debug)]
 pub struct Because {
     /// The cause's name.
     pub rule: &'static str,
     /// How the subjects must lie to each other.
     pub relation: Relation,
+    /// The cause only makes the effect likely: it explains where it was seen first. A structural cause needs no order in
+    /// time: an API server cannot be ready without its store, whichever was *seen* first.
+    pub earned: bool,
+}
+
+impl Because {
+    /// A cause without which the effect would not be.
+    #[must_use]
+    pub const fn structural(rule: &'static str, relation: Relation) -> Because {
+        Because { rule, relation, earned: false }
+    }
+
+    /// A cause that makes the effect likely, where it was seen first.
+    #[must_use]
+    pub const fn earned(rule: &'static str, relation: Relation) -> Because {
+        Because { rule, relation, earned: true }
+    }
 }
 
 /// How a cause's subject must lie to the subject of what it explains.
@@ -152,6 +168,9 @@ pub enum Relation {
     SameNode,
     /// The cause on some node, the effect in the cluster.
     SomeNode,
+    /// The cause on the node that held the virtual address last, the effect in the cluster; on some node while no API
+    /// server has been ready for long, or where the certificates do not tell who held it.
+    LastHolder,
     /// The cause in the cluster, the effect anywhere in it.
     Cluster,
 }
@@ -162,7 +181,7 @@ impl Relation {
     pub fn holds(self, cause: &Subject, effect: &Subject) -> bool {
         match self {
             Relation::SameNode => cause == effect && cause.node().is_some(),
-            Relation::SomeNode => cause.node().is_some() && *effect == Subject::Cluster,
+            Relation::SomeNode | Relation::LastHolder => cause.node().is_some() && *effect == Subject::Cluster,
             Relation::Cluster => *cause == Subject::Cluster,
         }
     }

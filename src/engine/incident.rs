@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnosis;
-use crate::finding::{Class, Layer};
+use crate::finding::{Class, Layer, Relation};
+use crate::observation::NodeName;
 use crate::record::{FindingKey, IncidentState, Record};
 use crate::time::Tick;
 
@@ -34,8 +35,23 @@ pub struct Incidents {
     next: u64,
 }
 
-/// The open findings with the time since when.
-pub type Open = BTreeMap<FindingKey, Tick>;
+/// The open findings with the time since when, and what tells which of them can explain which.
+#[derive(Clone, Debug, Default)]
+pub struct Open {
+    /// Since when each is open.
+    pub since: BTreeMap<FindingKey, Tick>,
+    /// The only node whose API server can be to blame for a lost virtual address: it held it last, and another has long
+    /// been ready. None: any of them.
+    pub vip_waits_for: Option<NodeName>,
+}
+
+impl std::ops::Deref for Open {
+    type Target = BTreeMap<FindingKey, Tick>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.since
+    }
+}
 
 impl Incidents {
     /// Starts with the number after the last one that was ever used.
@@ -159,9 +175,13 @@ fn record(incident: &Incident, text: String) -> Record {
 pub fn causes<'a>(effect: &FindingKey, open: &'a Open) -> Vec<&'a FindingKey> {
     let Some(rule) = diagnosis::rule(effect.rule) else { return Vec::new() };
     let explains = |cause: &&FindingKey| {
-        rule.explained_by
-            .iter()
-            .any(|because| because.rule == cause.rule && because.relation.holds(&cause.subject, &effect.subject))
+        rule.explained_by.iter().filter(|because| because.rule == cause.rule).any(|because| {
+            let holds = because.relation.holds(&cause.subject, &effect.subject);
+            let first = !because.earned || open.get(*cause).zip(open.get(effect)).is_none_or(|(a, b)| a <= b);
+            let holder = because.relation != Relation::LastHolder
+                || open.vip_waits_for.as_ref().is_none_or(|node| cause.subject.node() == Some(node));
+            holds && first && holder
+        })
     };
     open.keys().filter(explains).collect()
 }
@@ -171,8 +191,11 @@ fn groups(open: &Open) -> Vec<BTreeSet<FindingKey>> {
     let outage = |key: &&FindingKey| diagnosis::rule(key.rule).is_some_and(|rule| rule.class == Class::Outage);
     let mut groups: Vec<BTreeSet<FindingKey>> = Vec::new();
     for key in open.keys().filter(outage) {
-        let mut group: BTreeSet<FindingKey> = causes(key, open).into_iter().cloned().collect();
-        group.insert(key.clone());
+        let mut group = BTreeSet::from([key.clone()]);
+        let mut effects = vec![key];
+        while let Some(effect) = effects.pop() {
+            effects.extend(causes(effect, open).into_iter().filter(|cause| group.insert((*cause).clone())));
+        }
         let (touching, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|other| !other.is_disjoint(&group));
         group.extend(touching.into_iter().flatten());
         groups = apart;

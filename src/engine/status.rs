@@ -50,8 +50,8 @@ pub struct Figures {
     pub commit_p50: Option<Duration>,
     /// Of every 100 messages between etcd's members 99 came back within this.
     pub peer_round_trip_p99: Option<Duration>,
-    /// Leaders that its member saw come within the last 15 minutes.
-    pub leader_changes: Option<f64>,
+    /// Elections of the last 15 minutes, by the rise of the raft term; what happened before we looked is not counted.
+    pub elections: Option<u64>,
     /// Bytes of etcd's database file.
     pub db_size_bytes: Option<f64>,
     /// Bytes that it may have.

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::observation::{
-    Apiserver, ClusterId, Container, EtcdStatus, Facts, Failure, KubeletLog, NodeName, Observation, ProbeKind, Seen,
-    TalosServices, Target, Why,
+    Apiserver, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog, NodeName,
+    Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
 };
 use crate::settings::ClusterSettings;
-use crate::time::{Human, Tick};
+use crate::time::{Human, Tick, UnixMs};
+use crate::window::{EtcdWindow, Windows};
 
 /// The static pod that every rule about API servers speaks of.
 pub const APISERVER: &str = "kube-apiserver";
@@ -22,11 +23,16 @@ const SAID_WITHIN: Duration = Duration::from_secs(60);
 /// A dead container is seen this much later than it died: the pace of its probe, twice.
 const SEEN_DEAD_WITHIN: Duration = Duration::from_secs(15);
 
+/// kube-vip's lease runs out after 5 s, 15 s where it is set as Kubernetes sets its own; whoever is ready then takes it.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(20);
+
 /// The newest observations of one cluster.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     latest: BTreeMap<(Target, ProbeKind), Observation>,
     pods: BTreeMap<NodeName, PodMemory>,
+    /// What takes more than one look.
+    pub windows: Windows,
 }
 
 /// What is remembered of a node's API server pod.
@@ -54,6 +60,7 @@ impl World {
         {
             self.remember_pod(node, containers, observation.at);
         }
+        self.windows.fold(&observation);
         self.latest.insert(key, observation);
     }
 
@@ -170,6 +177,8 @@ pub struct View<'a> {
     pub elsewhere: Elsewhere,
     /// The time of the judgement.
     pub now: Tick,
+    /// The same by the wall clock, for what is valid until a date.
+    pub wall: UnixMs,
     /// A single look: everything was asked at once and is judged when the last answer came, so nothing is stale.
     pub seen_once: bool,
 }
@@ -230,6 +239,70 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn etcd_serving(&self, node: &NodeName) -> bool {
         self.look_node(node, ProbeKind::EtcdReadLinearizable).facts().is_some()
+    }
+
+    /// Who is in the etcd cluster, as a node's member has it.
+    #[must_use]
+    pub fn etcd_members(&self, node: &NodeName) -> Option<&'a EtcdMembers> {
+        match self.look_node(node, ProbeKind::EtcdMembers).facts() {
+            Some(Facts::EtcdMembers(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The last scrape of a node's member.
+    #[must_use]
+    pub fn etcd_metrics(&self, node: &NodeName) -> Option<&'a EtcdMetrics> {
+        match self.look_node(node, ProbeKind::EtcdMetrics).facts() {
+            Some(Facts::EtcdMetrics(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// What a node's member did over its window, while its last scrape is fresh.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in words.
+    pub fn etcd_window(&self, node: &NodeName) -> Result<EtcdWindow<'a>, String> {
+        self.etcd_metrics(node).ok_or_else(|| self.why(node, ProbeKind::EtcdMetrics))?;
+        self.world.windows.etcd(node).ok_or_else(|| two_looks(ProbeKind::EtcdMetrics))
+    }
+
+    /// The last sample of a node's machine.
+    #[must_use]
+    pub fn machine(&self, node: &NodeName) -> Option<&'a TalosMachine> {
+        match self.look_node(node, ProbeKind::TalosMachine).facts() {
+            Some(Facts::TalosMachine(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The share of a node's processor time, in percent, that its hypervisor gave to others.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in words.
+    pub fn steal_percent(&self, node: &NodeName) -> Result<f64, String> {
+        self.machine(node).ok_or_else(|| self.why(node, ProbeKind::TalosMachine))?;
+        self.world.windows.steal_percent(node).ok_or_else(|| two_looks(ProbeKind::TalosMachine))
+    }
+
+    /// Why no facts of this kind are at hand, in words: unknown, or failed.
+    #[must_use]
+    pub fn why(&self, node: &NodeName, kind: ProbeKind) -> String {
+        let look = self.look_node(node, kind);
+        let failed = || look.failure().map(|failure| format!("{}: {failure}", kind.name()));
+        look.unknown(kind).or_else(failed).unwrap_or_else(|| format!("{}: answered with something else", kind.name()))
+    }
+
+    /// Who is to blame for a lost virtual address if an API server is: the one that held it last, once another has been
+    /// ready for so long that it would have taken the address over. None: any of them, or it is not known.
+    #[must_use]
+    pub fn vip_waits_for(&self) -> Option<&'a NodeName> {
+        let long = |node: &&NodeName| {
+            let since = self.world.windows.ready_since(node);
+            since.is_some_and(|since| self.now.since(since) > TAKEN_OVER_WITHIN)
+        };
+        self.nodes().iter().find(long).and(self.world.windows.holder())
     }
 
     /// The services of a node.
@@ -298,6 +371,10 @@ impl<'a> View<'a> {
     pub fn voters(&self) -> usize {
         self.nodes().iter().filter(|node| !self.etcd_status(node).is_some_and(|status| status.learner)).count()
     }
+}
+
+fn two_looks(kind: ProbeKind) -> String {
+    format!("{}: needs two scrapes", kind.name())
 }
 
 /// Some container of the API server runs.

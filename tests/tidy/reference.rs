@@ -63,11 +63,14 @@ fn row(page: &mut String, name: &str, value: &str) {
 }
 
 fn because(because: &Because) -> String {
-    match because.relation {
-        Relation::SameNode => format!("{} of the same node", because.rule),
-        Relation::SomeNode => format!("{} of a node", because.rule),
-        Relation::Cluster => because.rule.to_owned(),
-    }
+    let whose = match because.relation {
+        Relation::SameNode => " of the same node",
+        Relation::SomeNode => " of a node",
+        Relation::LastHolder => " of the node that held the address last",
+        Relation::Cluster => "",
+    };
+    let first = if because.earned { " seen before it" } else { "" };
+    format!("{}{whose}{first}", because.rule)
 }
 
 fn layer_name(layer: Layer) -> &'static str {

@@ -1,5 +1,6 @@
 //! The route over time, look by look: order, stickiness, and what unknown does.
 
+use crate::time::UnixMs;
 use std::collections::BTreeSet;
 
 use super::*;
@@ -70,6 +71,7 @@ impl Play {
             world: &self.world,
             elsewhere: Elsewhere::default(),
             now: self.now,
+            wall: UnixMs::default(),
             seen_once: false,
         };
         let told = self.router.judge(view, vip_lost, &self.lost);

@@ -15,10 +15,10 @@ pub(crate) static RULE: Rule = Rule {
     scope: Scope::Node,
     reads: &[ProbeKind::Apiserver, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog],
     explained_by: &[
-        Because { rule: "observer-isolated", relation: Relation::Cluster },
+        Because::structural("observer-isolated", Relation::Cluster),
         // The log still speaks of the wait of a kubelet that is gone.
-        Because { rule: "kubelet-down", relation: Relation::SameNode },
-        Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
+        Because::structural("kubelet-down", Relation::SameNode),
+        Because::structural("etcd-quorum-lost", Relation::Cluster),
     ],
     timing: Timing::ms(0, 3_000),
     assess,

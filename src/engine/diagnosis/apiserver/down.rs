@@ -13,10 +13,10 @@ pub(crate) static RULE: Rule = Rule {
     scope: Scope::Node,
     reads: &[ProbeKind::Apiserver, ProbeKind::TalosContainers],
     explained_by: &[
-        Because { rule: "observer-isolated", relation: Relation::Cluster },
-        Because { rule: "apiserver-crash-looping", relation: Relation::SameNode },
-        Because { rule: "kubelet-down", relation: Relation::SameNode },
-        Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
+        Because::structural("observer-isolated", Relation::Cluster),
+        Because::structural("apiserver-crash-looping", Relation::SameNode),
+        Because::structural("kubelet-down", Relation::SameNode),
+        Because::structural("etcd-quorum-lost", Relation::Cluster),
     ],
     // A crash-looping one is up for moments; it counts as down until it stayed for 3 s.
     timing: Timing::ms(300, 3_000),

@@ -13,12 +13,12 @@ pub(crate) static RULE: Rule = Rule {
     scope: Scope::Node,
     reads: &[ProbeKind::Apiserver],
     explained_by: &[
-        Because { rule: "observer-isolated", relation: Relation::Cluster },
-        Because { rule: "etcd-quorum-lost", relation: Relation::Cluster },
-        Because { rule: "etcd-no-leader", relation: Relation::Cluster },
-        Because { rule: "etcd-member-down", relation: Relation::SameNode },
-        Because { rule: "etcd-member-hung", relation: Relation::SameNode },
-        Because { rule: "apiserver-crash-looping", relation: Relation::SameNode },
+        Because::structural("observer-isolated", Relation::Cluster),
+        Because::structural("etcd-quorum-lost", Relation::Cluster),
+        Because::structural("etcd-no-leader", Relation::Cluster),
+        Because::structural("etcd-member-down", Relation::SameNode),
+        Because::structural("etcd-member-hung", Relation::SameNode),
+        Because::structural("apiserver-crash-looping", Relation::SameNode),
     ],
     // One that starts is not ready for about 3 s.
     timing: Timing::ms(4_000, 1_000),

@@ -12,7 +12,7 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Outage,
     scope: Scope::Node,
     reads: &[ProbeKind::EtcdStatus],
-    explained_by: &[Because { rule: "observer-isolated", relation: Relation::Cluster }],
+    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(1_500, 1_000),
     assess,
 };

@@ -13,10 +13,10 @@ pub(crate) static RULE: Rule = Rule {
     scope: Scope::Cluster,
     reads: &[ProbeKind::EtcdStatus],
     explained_by: &[
-        Because { rule: "observer-isolated", relation: Relation::Cluster },
-        Because { rule: "machine-unreachable", relation: Relation::SomeNode },
-        Because { rule: "etcd-member-down", relation: Relation::SomeNode },
-        Because { rule: "etcd-member-hung", relation: Relation::SomeNode },
+        Because::structural("observer-isolated", Relation::Cluster),
+        Because::structural("machine-unreachable", Relation::SomeNode),
+        Because::structural("etcd-member-down", Relation::SomeNode),
+        Because::structural("etcd-member-hung", Relation::SomeNode),
     ],
     // An election takes one to two election timeouts of 1 s.
     timing: Timing::ms(2_500, 1_000),

@@ -12,7 +12,7 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Outage,
     scope: Scope::Node,
     reads: &[ProbeKind::TalosServices],
-    explained_by: &[Because { rule: "observer-isolated", relation: Relation::Cluster }],
+    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     // Talos itself starts a kubelet that exited again after 5 s; a restart by hand is over sooner.
     timing: Timing::ms(4_000, 0),
     assess,

@@ -13,7 +13,7 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Outage,
     scope: Scope::Node,
     reads: KINDS,
-    explained_by: &[Because { rule: "observer-isolated", relation: Relation::Cluster }],
+    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(2_000, 2_000),
     assess,
 };

@@ -1,0 +1,260 @@
+//! What takes more than one look: rates and quantiles between two samples of one process, and what happened how often.
+//!
+//! A window reaches from the newest sample back to the oldest one of the same process within [`WINDOW`]. A counter that
+//! fell, or another start time, is another process: its window starts again. Bounded: [`SAMPLES_MAX`] samples a node and
+//! kind, [`EVENTS_MAX`] events of each sort. Left out: what a figure means (`diagnosis`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::observation::{
+    EtcdMetrics, EtcdStatus, Facts, Histogram, NodeName, Observation, Seen, TalosMachine, Target,
+};
+use crate::quantile::quantile;
+use crate::time::Tick;
+
+/// How far a window reaches back: long enough for some hundred syncs of an idle etcd, short enough to see a recovery.
+pub const WINDOW: Duration = Duration::from_secs(60);
+
+/// Samples kept of one node and kind; a window holds 7 scrapes or 13 samples at the usual pace.
+const SAMPLES_MAX: usize = 32;
+
+/// Events kept of one sort: far more than any rule counts.
+const EVENTS_MAX: usize = 64;
+
+/// What is kept of one cluster beside the newest observation of each kind.
+#[derive(Clone, Debug, Default)]
+pub struct Windows {
+    etcd: BTreeMap<NodeName, Samples<EtcdMetrics>>,
+    machines: BTreeMap<NodeName, Samples<TalosMachine>>,
+    elections: Elections,
+    boots: BTreeMap<NodeName, VecDeque<Tick>>,
+    holders: VecDeque<(Tick, String)>,
+    certificates: BTreeMap<NodeName, String>,
+    ready_since: BTreeMap<NodeName, Tick>,
+}
+
+/// Samples of one process, the oldest first.
+#[derive(Clone, Debug)]
+struct Samples<T>(VecDeque<(Tick, T)>);
+
+impl<T> Default for Samples<T> {
+    fn default() -> Samples<T> {
+        Samples(VecDeque::new())
+    }
+}
+
+impl<T: Clone> Samples<T> {
+    /// Takes the next one; false where it is of another process than those before, which are forgotten.
+    fn push(&mut self, at: Tick, sample: &T, same_process: impl Fn(&T, &T) -> bool) -> bool {
+        let same = self.0.back().is_none_or(|(_, before)| same_process(before, sample));
+        if !same {
+            self.0.clear();
+        }
+        while self.0.len() >= SAMPLES_MAX || self.0.front().is_some_and(|(first, _)| at.since(*first) > WINDOW) {
+            self.0.pop_front();
+        }
+        self.0.push_back((at, sample.clone()));
+        same
+    }
+
+    /// The ends of the window, with the time between them.
+    fn ends(&self) -> Option<(&T, &T, Duration)> {
+        let ((from, first), (to, last)) = (self.0.front()?, self.0.back()?);
+        (from < to).then(|| (first, last, to.since(*from)))
+    }
+}
+
+/// Elections, by the rise of the raft term.
+#[derive(Clone, Debug, Default)]
+struct Elections {
+    cluster_id: u64,
+    term: u64,
+    /// When the term rose, and by how much.
+    rises: VecDeque<(Tick, u64)>,
+}
+
+impl Elections {
+    fn see(&mut self, at: Tick, status: &EtcdStatus) {
+        // Asked through Talos a member does not say which cluster it is in.
+        let other = status.cluster_id != 0 && self.cluster_id != 0 && status.cluster_id != self.cluster_id;
+        if other || self.term == 0 {
+            *self = Elections { cluster_id: status.cluster_id, term: status.term, rises: VecDeque::new() };
+        } else if status.term > self.term {
+            remember(&mut self.rises, (at, status.term - self.term));
+            self.term = status.term;
+        }
+    }
+}
+
+/// What one member did over its window.
+#[derive(Clone, Copy, Debug)]
+pub struct EtcdWindow<'a> {
+    earlier: &'a EtcdMetrics,
+    later: &'a EtcdMetrics,
+    /// From the first scrape to the last.
+    pub length: Duration,
+}
+
+impl EtcdWindow<'_> {
+    /// The quantile of the log's syncs to the disk; none where there were none.
+    #[must_use]
+    pub fn fsync(&self, q: f64) -> Option<Duration> {
+        between(q, &self.earlier.fsync, &self.later.fsync)
+    }
+
+    /// The quantile of the database's commits; none where there were none.
+    #[must_use]
+    pub fn commit(&self, q: f64) -> Option<Duration> {
+        between(q, &self.earlier.commit, &self.later.commit)
+    }
+
+    /// The quantile of the round trips to its peers; none where there were none.
+    #[must_use]
+    pub fn peer_round_trip(&self, q: f64) -> Option<Duration> {
+        between(q, &self.earlier.peer_round_trip, &self.later.peer_round_trip)
+    }
+
+    /// Heartbeats that it sent late as the leader; none where it does not say.
+    #[must_use]
+    pub fn heartbeats_late(&self) -> Option<f64> {
+        Some(self.later.heartbeat_send_failures? - self.earlier.heartbeat_send_failures?)
+    }
+
+    /// Messages to its peers that failed; none where it does not say.
+    #[must_use]
+    pub fn peer_failures(&self) -> Option<f64> {
+        Some(self.later.peer_sent_failures? - self.earlier.peer_sent_failures?)
+    }
+}
+
+impl Windows {
+    /// Folds one observation in; the caller keeps them in order.
+    pub fn fold(&mut self, observation: &Observation) {
+        let at = observation.at;
+        let facts = match &observation.seen {
+            Seen::Healthy(facts) => facts,
+            _ => {
+                self.gone(observation);
+                return;
+            }
+        };
+        match (&observation.target, facts) {
+            (Target::Node(_, node), Facts::EtcdMetrics(metrics)) => {
+                self.etcd.entry(node.clone()).or_default().push(at, metrics, same_member);
+            }
+            (Target::Node(_, node), Facts::TalosMachine(machine)) => {
+                let samples = self.machines.entry(node.clone()).or_default();
+                if !samples.push(at, machine, |a, b| b.cpu.total_s() >= a.cpu.total_s()) {
+                    remember(self.boots.entry(node.clone()).or_default(), at);
+                }
+            }
+            (Target::Node(..), Facts::EtcdStatus(status)) if !status.learner => self.elections.see(at, status),
+            (Target::Node(_, node), Facts::Apiserver(apiserver)) => {
+                if !apiserver.certificate_sha256.is_empty() {
+                    self.certificates.insert(node.clone(), apiserver.certificate_sha256.clone());
+                }
+                if apiserver.ready {
+                    self.ready_since.entry(node.clone()).or_insert(at);
+                } else {
+                    self.ready_since.remove(node);
+                }
+            }
+            (Target::Vip(_), Facts::Vip(vip)) if !vip.certificate_sha256.is_empty() => {
+                let same = self.holders.back().is_some_and(|(_, shown)| *shown == vip.certificate_sha256);
+                if !same {
+                    remember(&mut self.holders, (at, vip.certificate_sha256.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn gone(&mut self, observation: &Observation) {
+        if let (Target::Node(_, node), crate::observation::ProbeKind::Apiserver) =
+            (&observation.target, observation.kind)
+        {
+            self.ready_since.remove(node);
+        }
+    }
+
+    /// What a node's member did over its window; none before its second scrape.
+    #[must_use]
+    pub fn etcd(&self, node: &NodeName) -> Option<EtcdWindow<'_>> {
+        let (earlier, later, length) = self.etcd.get(node)?.ends()?;
+        Some(EtcdWindow { earlier, later, length })
+    }
+
+    /// The share of a machine's processor time, in percent, that its hypervisor gave to others over its window; none
+    /// before its second sample, or where no time passed.
+    #[must_use]
+    pub fn steal_percent(&self, node: &NodeName) -> Option<f64> {
+        let (earlier, later, _) = self.machines.get(node)?.ends()?;
+        let total = later.cpu.total_s() - earlier.cpu.total_s();
+        // steal may run backwards by a tick on some hypervisors.
+        let steal = (later.cpu.steal_s - earlier.cpu.steal_s).max(0.0);
+        (total > 0.0).then(|| (100.0 * steal / total).min(100.0))
+    }
+
+    /// How often the raft term rose since `from`, as far as was seen: every election raises it.
+    #[must_use]
+    pub fn elections_since(&self, from: Tick) -> u64 {
+        self.elections.rises.iter().filter(|(at, _)| *at >= from).map(|(_, by)| by).sum()
+    }
+
+    /// How often a node's machine started since `from`, as far as was seen.
+    #[must_use]
+    pub fn boots_since(&self, node: &NodeName, from: Tick) -> usize {
+        self.boots.get(node).map_or(0, |boots| boots.iter().filter(|at| **at >= from).count())
+    }
+
+    /// Whose certificate a fresh connection to the virtual address was shown last, where each API server has its own.
+    #[must_use]
+    pub fn holder(&self) -> Option<&NodeName> {
+        self.owner(&self.holders.back()?.1)
+    }
+
+    /// Who answered at the virtual address since `from`, each change once, where the certificates tell; the one that
+    /// answered at `from` is the first.
+    pub fn holders_since(&self, from: Tick) -> impl Iterator<Item = &NodeName> {
+        let before = self.holders.iter().take_while(|(at, _)| *at < from).count();
+        self.holders.iter().skip(before.saturating_sub(1)).filter_map(|(_, shown)| self.owner(shown))
+    }
+
+    fn owner(&self, shown: &str) -> Option<&NodeName> {
+        let mut owners = self.certificates.iter().filter(|(_, own)| *own == shown).map(|(node, _)| node);
+        let first = owners.next()?;
+        owners.next().is_none().then_some(first)
+    }
+
+    /// Since when a node's API server has been ready without a break, as far as was seen.
+    #[must_use]
+    pub fn ready_since(&self, node: &NodeName) -> Option<Tick> {
+        self.ready_since.get(node).copied()
+    }
+}
+
+fn between(q: f64, earlier: &Histogram, later: &Histogram) -> Option<Duration> {
+    Duration::try_from_secs_f64(quantile(q, earlier, later)?).ok()
+}
+
+/// No counter has fallen and the start is the same. What one of the two does not say is no difference.
+fn same_member(earlier: &EtcdMetrics, later: &EtcdMetrics) -> bool {
+    let grown = |count: fn(&EtcdMetrics) -> Option<f64>| {
+        count(earlier).zip(count(later)).is_none_or(|(before, after)| after >= before)
+    };
+    let started = earlier.process_start_s.zip(later.process_start_s).is_none_or(|(a, b)| (a - b).abs() < 0.5);
+    started
+        && later.fsync.count >= earlier.fsync.count
+        && later.commit.count >= earlier.commit.count
+        && grown(|metrics| metrics.leader_changes)
+        && grown(|metrics| metrics.heartbeat_send_failures)
+        && grown(|metrics| metrics.peer_sent_failures)
+}
+
+fn remember<T>(events: &mut VecDeque<T>, event: T) {
+    if events.len() >= EVENTS_MAX {
+        events.pop_front();
+    }
+    events.push_back(event);
+}
