@@ -16,7 +16,7 @@ use decide::Judged;
 
 use crate::command::Pause;
 use crate::diagnosis;
-use crate::event::{Event, Kept, ObserverHealth, Ready};
+use crate::event::{Event, Kept, Ready};
 use crate::finding::{Class, Layer, Rule, Scope, Subject};
 use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
@@ -39,9 +39,6 @@ const PACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A batch that is not answered within this time is a journal that does not answer.
 const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Who pauses, where a file does.
-const PAUSE_FILE: &str = "the pause file";
 
 pub(crate) struct Cluster {
     id: ClusterId,
@@ -137,15 +134,9 @@ impl Cluster {
             Event::Ended { step, outcome, .. } => self.ended(step, outcome, now),
             // A connection that ended by itself is no observation: what is seen next is.
             Event::Suspected { .. } => {}
-            Event::Observer(health) => self.heard_observer(health, now),
+            Event::Observer(health) => self.desk.heard_file(health.pause_file, now),
             Event::Asked(command) => self.desk.ask(command),
         }
-    }
-
-    fn heard_observer(&mut self, health: ObserverHealth, now: Now) {
-        let since = self.desk.file.take().map_or(now.wall, |file| file.since);
-        let pause = |reason| Pause { by: PAUSE_FILE.to_owned(), reason, since, until: None };
-        self.desk.file = health.pause_file.map(pause);
     }
 
     fn stored(&mut self, batch: u64, result: Result<(), String>, now: Now) {
@@ -195,9 +186,9 @@ impl Cluster {
             // What was judged beside a run is no ground for choosing the next one.
             self.dirty = self.run.is_none();
         } else {
-            self.choose(&judged, now, &mut ready);
+            self.choose(&judged, now, &mut batch, &mut ready);
         }
-        self.take_wishes(wishes);
+        self.take_wishes(wishes, now, elsewhere, &mut batch, &mut ready);
         self.group(now, &mut batch);
         self.find_the_way(now, elsewhere, &mut batch, &mut ready);
         self.answer(&mut ready);
@@ -270,7 +261,7 @@ impl Cluster {
         };
         let state = |id: Option<&str>, findings: &std::collections::BTreeSet<FindingKey>| match run {
             Some(run) if is_for(run, id, findings) => match run.phase {
-                Phase::Preflight { .. } => IncidentState::Open,
+                Phase::Announced { .. } | Phase::Preflight { .. } => IncidentState::Open,
                 Phase::Verifying { .. } => IncidentState::Verifying,
                 _ => IncidentState::Recovering,
             },
@@ -334,7 +325,7 @@ impl Cluster {
                 node: run.patient.clone(),
                 phase: run.phase.name(),
             }),
-            pauses: self.desk.pauses().map(|(pause, _)| pause.clone()).collect(),
+            pauses: self.desk.pauses_since(None).map(|(pause, _)| pause.clone()).collect(),
             route: self.router.route().clone(),
             figures: crate::figures::of(&self.view(now, elsewhere)),
             store_answers: self.store_answers,

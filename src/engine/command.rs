@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::check::Judgement;
 use crate::observation::{ClusterId, NodeName};
 use crate::record::FindingKey;
-use crate::time::UnixMs;
+use crate::time::{Tick, UnixMs};
 
 /// A pause lasts so long at most: one that is forgotten ends by itself.
 pub const PAUSE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -86,6 +86,19 @@ pub struct Recover {
     /// Do not wait for the playbook's `for`.
     pub waive_for: bool,
     /// Pass the budget's windows and cooldowns. The journal's silence and an exhausted playbook still hold.
+    pub pass_limits: bool,
+}
+
+/// Who asked for a run, and what was waived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Who, such as `user@host`.
+    pub by: String,
+    /// When it was asked; a pause that came later holds.
+    pub since: Tick,
+    /// The playbook's `for` is waived.
+    pub waive_for: bool,
+    /// The budget's windows are passed.
     pub pass_limits: bool,
 }
 

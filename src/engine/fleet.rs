@@ -37,13 +37,14 @@ impl Fleet {
         let playbooks: Arc<[_]> = settings.playbooks.iter().cloned().map(Arc::new).collect();
         let cluster = |id: &ClusterId| {
             let mine = saved.reservations.iter().filter(|row| row.cluster == *id).cloned().collect();
+            let acks: Vec<_> = saved.acks.iter().filter(|ack| ack.what.cluster == *id).cloned().collect();
             Cluster::new(Seed {
                 id: id.clone(),
                 settings: settings.clusters.get(id).cloned().unwrap_or_default(),
                 mode: settings.mode,
                 seen_once: settings.seen_once,
                 playbooks: Arc::clone(&playbooks),
-                ledger: Ledger::open(mine, now),
+                ledger: Ledger::open(mine, &acks, now),
                 last_incident: saved.last_incident.get(id).copied().unwrap_or(0),
                 last_run: saved.last_run.get(id).copied().unwrap_or(0),
                 pause: saved.pauses.get(id).cloned(),
@@ -146,6 +147,7 @@ impl Fleet {
             canaries_mute: heard().filter(|seen| !answered(&seen.seen)).count(),
             answers: canary || self.answered.iter().any(other),
             late: self.late,
+            disrupted: self.clusters.iter().any(|(id, other)| id != cluster && other.disrupts(now)),
         }
     }
 

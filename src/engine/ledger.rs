@@ -1,15 +1,17 @@
 //! What was reserved, and how much room the limits leave: sliding windows over the durable reservations.
 //!
 //! A reservation is spent from the moment it is written, whatever becomes of its step: done, failed, withdrawn or unknown.
-//! No jump of a clock refills a window early while the process runs: what it reserved ages by the monotonic clock; what an
-//! earlier one reserved ages by the wall clock at opening, and from there by the monotonic one. A stamp that lies in the
-//! future when the ledger is opened counts as made then. A clock that was put forward while no process ran is believed.
-//! Left out: the file (that is `journal`).
+//! No jump of a clock refills a window early while the process runs: everything ages by the monotonic clock. How old it
+//! was when the ledger was opened is told by a clock that nobody can set, as long as the machine did not boot in between;
+//! else by the wall clock, and then a stamp in the future counts as made at opening. Only a clock that was put forward
+//! *and* a reboot of the machine that defib runs on make it look older than it is. Left out: the file (`journal`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::event::{Ack, Kept};
 use crate::observation::{ClusterId, NodeName};
-use crate::playbook::{Limit, Limits};
+use crate::playbook::{ActionClass, Limit, Playbook};
 use crate::time::{Human, Now, Tick, UnixMs};
 
 /// One step that may hurt, as it was reserved.
@@ -23,16 +25,47 @@ pub struct Reservation {
     pub playbook: String,
     /// By which run; several steps of one run count once.
     pub run: String,
+    /// How much the step can hurt.
+    pub class: ActionClass,
     /// When, by the wall clock.
     pub at: UnixMs,
-    /// When, by the monotonic clock, where this process reserved it.
-    pub made: Option<Tick>,
+    /// How long ago, by a clock that nobody can set, when it was handed in; none where only the stamp tells.
+    pub age: Option<Duration>,
+}
+
+/// A reservation, and what it is aged by.
+#[derive(Clone, Debug)]
+struct Row {
+    what: Reservation,
+    age: Age,
+    /// An earlier process made it.
+    inherited: bool,
+}
+
+/// How old something is: so old at a tick; from there it ages by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+struct Age {
+    then: Duration,
+    at: Tick,
+}
+
+impl Age {
+    /// What an earlier process wrote down. Where only its stamp tells, the wall clock at opening is believed, and a stamp
+    /// in the future counts as made at opening.
+    fn inherited(age: Option<Duration>, stamp: UnixMs, now: Now) -> Age {
+        Age { then: age.unwrap_or_else(|| now.wall.since(stamp)), at: now.mono }
+    }
+
+    fn at(self, now: Now) -> Duration {
+        self.then + now.mono.since(self.at)
+    }
 }
 
 /// All reservations that a limit can still see.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    rows: Vec<Reservation>,
+    rows: Vec<Row>,
+    acks: BTreeMap<(String, NodeName), Age>,
     /// Both clocks when the ledger was opened.
     opened: Now,
 }
@@ -44,81 +77,135 @@ pub struct Room {
     pub text: String,
     /// There is no room before this time has passed; none: there is room.
     pub over: Option<Duration>,
+    /// It ran so often without a lasting cure that a person must look first.
+    pub exhausted: bool,
+}
+
+/// What room is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// In which cluster.
+    pub cluster: &'a ClusterId,
+    /// On which node.
+    pub node: &'a NodeName,
+    /// For which playbook.
+    pub playbook: &'a Playbook,
 }
 
 /// Reservations older than this are forgotten: no limit may have a longer window.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Between two disruptive steps in one cluster, whatever their playbooks and nodes.
+pub const SPACING: Duration = Duration::from_secs(10 * 60);
+
+/// A playbook that ran so often on a node within [`EXHAUSTED_WITHIN`] has not cured it.
+pub const EXHAUSTED_AFTER: usize = 5;
+
+/// See [`EXHAUSTED_AFTER`].
+pub const EXHAUSTED_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
 impl Ledger {
-    /// Opens it with what earlier processes reserved.
+    /// Opens it with what earlier processes reserved, and with what people acknowledged.
     #[must_use]
-    pub fn open(rows: Vec<Reservation>, now: Now) -> Ledger {
-        let made_now =
-            |row: Reservation| if row.at > now.wall { Reservation { made: Some(now.mono), ..row } } else { row };
-        Ledger { rows: rows.into_iter().map(made_now).collect(), opened: now }
+    pub fn open(rows: Vec<Reservation>, acks: &[Kept<Ack>], now: Now) -> Ledger {
+        let row = |what: Reservation| Row { age: Age::inherited(what.age, what.at, now), what, inherited: true };
+        let ack = |ack: &Kept<Ack>| {
+            ((ack.what.playbook.clone(), ack.what.node.clone()), Age::inherited(ack.age, ack.at, now))
+        };
+        Ledger { rows: rows.into_iter().map(row).collect(), acks: acks.iter().map(ack).collect(), opened: now }
     }
 
     /// Adds what is being reserved. It counts at once, durable or not.
     pub fn reserve(&mut self, reservation: Reservation, now: Now) {
-        let ages: Vec<Duration> = self.rows.iter().map(|row| self.age(row, now)).collect();
-        let mut ages = ages.into_iter();
-        self.rows.retain(|_| ages.next().is_none_or(|age| age <= LONGEST_WINDOW));
-        self.rows.push(reservation);
+        self.rows.retain(|row| row.age.at(now) <= LONGEST_WINDOW);
+        let age = Age { then: Duration::ZERO, at: now.mono };
+        self.rows.push(Row { what: reservation, age, inherited: false });
+    }
+
+    /// A person has looked at a playbook on a node: what it did there until now no longer exhausts it.
+    pub fn acknowledge(&mut self, playbook: String, node: NodeName, now: Now) {
+        self.acks.insert((playbook, node), Age { then: Duration::ZERO, at: now.mono });
     }
 
     /// The stamp for a reservation made at `now`: never earlier than the monotonic clock allows, so that a wall clock
     /// that was set back does not make it look old to a later process.
     #[must_use]
     pub fn stamp(&self, now: Now) -> UnixMs {
-        now.wall.max(self.steady_wall(now))
+        now.wall.max(self.opened.wall.after(now.mono.since(self.opened.mono)))
     }
 
-    fn steady_wall(&self, now: Now) -> UnixMs {
-        self.opened.wall.after(now.mono.since(self.opened.mono))
+    /// How long ago an earlier process last reserved a step of this class or a worse one in this cluster.
+    #[must_use]
+    pub fn inherited(&self, cluster: &ClusterId, class: ActionClass, now: Now) -> Option<Duration> {
+        let earlier = |row: &&Row| row.inherited && row.what.cluster == *cluster && row.what.class >= class;
+        self.rows.iter().filter(earlier).map(|row| row.age.at(now)).min()
     }
 
-    fn age(&self, row: &Reservation, now: Now) -> Duration {
-        if let Some(made) = row.made {
-            return now.mono.since(made);
+    /// Within some span of [`EXHAUSTED_WITHIN`] since the last acknowledgement it ran [`EXHAUSTED_AFTER`] times. It stays
+    /// so, whatever time passes, until a person acknowledges it or the runs are forgotten.
+    #[must_use]
+    pub fn is_exhausted(&self, cluster: &ClusterId, node: &NodeName, playbook: &str, now: Now) -> bool {
+        let acked = self.acks.get(&(playbook.to_owned(), node.clone())).map(|age| age.at(now));
+        let counts = |row: &&Row| {
+            let what = &row.what;
+            what.cluster == *cluster && what.node == *node && what.playbook == playbook
+        };
+        let mut runs: BTreeMap<&str, Duration> = BTreeMap::new();
+        for row in self.rows.iter().filter(counts) {
+            let age = row.age.at(now);
+            if acked.is_none_or(|acked| age < acked) {
+                runs.entry(&row.what.run).and_modify(|known| *known = age.min(*known)).or_insert(age);
+            }
         }
-        now.wall.min(self.steady_wall(now)).since(row.at)
+        let mut ages: Vec<Duration> = runs.into_values().collect();
+        ages.sort_unstable();
+        ages.windows(EXHAUSTED_AFTER).any(|span| match (span.first(), span.last()) {
+            (Some(youngest), Some(oldest)) => *oldest - *youngest <= EXHAUSTED_WITHIN,
+            _ => false,
+        })
     }
 
-    /// How long ago an earlier process last reserved a step in this cluster.
+    /// What the limits leave for one more run.
     #[must_use]
-    pub fn inherited(&self, cluster: &ClusterId, now: Now) -> Option<Duration> {
-        // What this process reserves it reserves after it opened the ledger.
-        let earlier = |row: &&Reservation| row.made.is_none_or(|made| made == self.opened.mono);
-        self.rows.iter().filter(|row| row.cluster == *cluster).filter(earlier).map(|row| self.age(row, now)).min()
-    }
-
-    /// What these limits leave for one more run.
-    #[must_use]
-    pub fn room(&self, cluster: &ClusterId, node: &NodeName, playbook: &str, limits: &Limits, now: Now) -> Room {
-        let here = |row: &&Reservation| row.cluster == *cluster;
-        let on_node = |row: &&Reservation| row.node == *node;
-        let of_playbook = |row: &&Reservation| row.playbook == playbook;
-        let rows = || self.rows.iter().filter(here);
+    pub fn room(&self, wanted: &Wanted<'_>, now: Now) -> Room {
+        let Wanted { cluster, node, playbook } = *wanted;
+        let limits = &playbook.limits;
+        let on_node = |row: &&Row| row.what.node == *node;
+        let of_playbook = |row: &&Row| row.what.playbook == playbook.name;
+        let rows = || self.rows.iter().filter(|row| row.what.cluster == *cluster);
 
         let node_window = self.window(rows().filter(on_node).filter(of_playbook), limits.per_node, now);
         let cluster_window = self.window(rows().filter(of_playbook), limits.per_cluster, now);
-        let last = rows().filter(on_node).map(|row| self.age(row, now)).min();
+        let last = rows().filter(on_node).map(|row| row.age.at(now)).min();
         let cooldown = last.and_then(|age| limits.cooldown.checked_sub(age)).filter(|left| !left.is_zero());
+        let disruptive =
+            rows().filter(|row| row.what.class >= ActionClass::Disruptive).map(|row| row.age.at(now)).min();
+        let spacing = disruptive.filter(|_| playbook.class() >= ActionClass::Disruptive);
+        let spacing = spacing.and_then(|age| SPACING.checked_sub(age)).filter(|left| !left.is_zero());
 
         let mut text = format!("{node} {node_window}, {cluster} {cluster_window}");
         if let Some(left) = cooldown {
             text.push_str(&format!(", cooldown of {node} {} of {} left", Human(left), Human(limits.cooldown)));
         }
-        Room { text, over: [node_window.full_for, cluster_window.full_for, cooldown].into_iter().flatten().max() }
+        if let Some(left) = spacing {
+            text.push_str(&format!(", {} of {} between disruptive steps left", Human(left), Human(SPACING)));
+        }
+        let exhausted = self.is_exhausted(cluster, node, &playbook.name, now);
+        if exhausted {
+            let (times, within) = (EXHAUSTED_AFTER, Human(EXHAUSTED_WITHIN));
+            text.push_str(&format!(", exhausted: it ran {times} times within {within} without a lasting cure"));
+        }
+        let over = [node_window.full_for, cluster_window.full_for, cooldown, spacing].into_iter().flatten().max();
+        Room { text, over, exhausted }
     }
 
-    fn window<'a>(&self, rows: impl Iterator<Item = &'a Reservation>, limit: Limit, now: Now) -> Window {
+    fn window<'a>(&self, rows: impl Iterator<Item = &'a Row>, limit: Limit, now: Now) -> Window {
         let mut runs: Vec<(&str, Duration)> = Vec::new();
         for row in rows {
-            let age = self.age(row, now);
-            match runs.iter_mut().find(|(run, _)| *run == row.run) {
+            let age = row.age.at(now);
+            match runs.iter_mut().find(|(run, _)| *run == row.what.run) {
                 Some((_, youngest)) => *youngest = (*youngest).min(age),
-                None if age < limit.window => runs.push((&row.run, age)),
+                None if age < limit.window => runs.push((&row.what.run, age)),
                 None => {}
             }
         }
@@ -144,86 +231,4 @@ impl std::fmt::Display for Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn limits() -> Limits {
-        Limits {
-            per_node: Limit { count: 2, window: HOUR },
-            per_cluster: Limit { count: 3, window: HOUR * 6 },
-            cooldown: Duration::from_secs(300),
-        }
-    }
-
-    fn now(mono_s: u64, wall_s: i64) -> Now {
-        Now { mono: Tick(mono_s * 1_000), wall: UnixMs(wall_s * 1_000) }
-    }
-
-    fn row(node: &str, run: &str, wall_s: i64, mono_s: Option<u64>) -> Reservation {
-        Reservation {
-            cluster: "c".into(),
-            node: node.into(),
-            playbook: "p".into(),
-            run: run.into(),
-            at: UnixMs(wall_s * 1_000),
-            made: mono_s.map(|seconds| Tick(seconds * 1_000)),
-        }
-    }
-
-    fn over(ledger: &Ledger, node: &str, at: Now) -> Option<u64> {
-        ledger.room(&"c".into(), &node.into(), "p", &limits(), at).over.map(|wait| wait.as_secs())
-    }
-
-    #[test]
-    fn two_in_the_window_and_the_third_waits_for_the_first_to_leave_it() {
-        let rows = vec![row("n", "a", 10_000, None), row("n", "b", 11_000, None)];
-        let ledger = Ledger::open(rows, now(0, 12_000));
-        assert_eq!(over(&ledger, "n", now(0, 12_000)), Some(1_600));
-        assert_eq!(over(&ledger, "n", now(1_599, 13_599)), Some(1));
-        assert_eq!(over(&ledger, "n", now(1_600, 13_600)), None);
-        assert_eq!(over(&ledger, "other", now(0, 12_000)), None);
-    }
-
-    #[test]
-    fn the_cluster_has_a_window_of_its_own() {
-        let rows = vec![row("1", "a", 0, None), row("2", "b", 0, None), row("3", "c", 0, None)];
-        let ledger = Ledger::open(rows, now(0, 7_200));
-        assert_eq!(over(&ledger, "4", now(0, 7_200)), Some(6 * 3_600 - 7_200));
-    }
-
-    #[test]
-    fn a_cooldown_counts_from_any_playbook_on_the_node() {
-        let mut foreign = row("n", "a", 1_000, None);
-        foreign.playbook = "another".into();
-        let ledger = Ledger::open(vec![foreign], now(0, 1_100));
-        assert_eq!(over(&ledger, "n", now(0, 1_100)), Some(200));
-    }
-
-    #[test]
-    fn no_jump_of_the_wall_clock_refills() {
-        let mut ledger = Ledger::open(vec![row("n", "a", 900, None)], now(0, 1_000));
-        ledger.reserve(row("n", "b", 1_000, Some(0)), now(0, 1_000));
-        let a_day_ahead = now(400, 1_400 + 86_400);
-        assert_eq!(over(&ledger, "n", a_day_ahead), Some(3_600 - 500), "a jump ahead is not believed");
-        let a_day_back = now(400, 1_400 - 86_400);
-        assert!(over(&ledger, "n", a_day_back).is_some(), "a jump back leaves it spent");
-        assert_eq!(ledger.stamp(a_day_back), UnixMs(1_400_000), "and is not written down");
-    }
-
-    #[test]
-    fn a_stamp_in_the_future_counts_as_new() {
-        let rows = vec![row("n", "a", 99_000, None), row("n", "b", 99_000, None)];
-        let ledger = Ledger::open(rows, now(0, 1_000));
-        assert_eq!(over(&ledger, "n", now(0, 1_000)), Some(3_600));
-        assert_eq!(over(&ledger, "n", now(600, 1_600)), Some(3_000), "and grows old from then on");
-    }
-
-    #[test]
-    fn several_steps_of_one_run_count_once() {
-        let rows = vec![row("n", "a", 1_000, None), row("n", "a", 1_010, None)];
-        let ledger = Ledger::open(rows, now(0, 2_000));
-        assert_eq!(over(&ledger, "n", now(0, 2_000)), None);
-    }
-}
+mod tests;

@@ -68,6 +68,17 @@ pub enum Record {
         /// What would lift it, in words.
         lifts: String,
     },
+    /// A run was chosen, and starts after a while unless it is paused.
+    Announced {
+        /// The run's id.
+        run: String,
+        /// The playbook.
+        playbook: String,
+        /// The patient.
+        node: NodeName,
+        /// When it starts, in words.
+        text: String,
+    },
     /// A run was chosen, its fresh probes passed, and its step is being reserved.
     Decision {
         /// The run's id, such as `R-3`.
@@ -78,6 +89,8 @@ pub enum Record {
         playbook: String,
         /// The patient.
         node: NodeName,
+        /// Who asked for it; none: nobody.
+        by: Option<String>,
         /// Each check that passed, with its figures.
         passed: Vec<(&'static str, String)>,
     },

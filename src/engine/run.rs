@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::command::Person;
+use crate::event::Ready;
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::{Action, ActionClass, Playbook};
 use crate::record::{FindingKey, StepId};
@@ -29,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) incident: Option<String>,
     pub(crate) playbook: Arc<Playbook>,
     pub(crate) patient: NodeName,
+    /// Who asked for it; none: the playbook's finding alone.
+    pub(crate) person: Option<Person>,
     /// When the fresh probes were last asked for.
     pub(crate) asked: Tick,
     pub(crate) phase: Phase,
@@ -39,6 +43,8 @@ pub(crate) struct Run {
 /// Where a run stands.
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
+    /// It was announced, and may be vetoed until then.
+    Announced { until: Tick },
     /// Fresh probes were asked.
     Preflight { needs: Vec<(Target, ProbeKind)> },
     /// The intent was handed to the store.
@@ -56,6 +62,7 @@ pub(crate) enum Phase {
 impl Phase {
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Phase::Announced { .. } => "announced",
             Phase::Preflight { .. } => "asking again",
             Phase::Reserving { .. } | Phase::Durable => "reserving",
             Phase::Running { .. } | Phase::Ended { .. } => "acting",
@@ -65,6 +72,18 @@ impl Phase {
 }
 
 impl Run {
+    /// Asks for its fresh probes.
+    pub(crate) fn look_again(&mut self, needs: &[(Target, ProbeKind)], now: Tick, ready: &mut Ready) {
+        ready.probes.extend(needs.iter().cloned());
+        self.asked = now;
+        self.phase = Phase::Preflight { needs: needs.to_vec() };
+    }
+
+    /// Somebody was told of it before anything was reserved, and is owed its end.
+    pub(crate) fn was_told(&self) -> bool {
+        self.person.is_some() || !self.playbook.veto.is_zero()
+    }
+
     /// The id of the step at an index, unique in a journal.
     pub(crate) fn step_id(&self, cluster: &str, index: usize) -> StepId {
         StepId(format!("{cluster}/{}/{}", self.id, index + 1))
@@ -85,7 +104,7 @@ impl Run {
 
     /// Its reservation was made: it counts in the ledger.
     pub(crate) fn is_reserved(&self) -> bool {
-        !matches!(self.phase, Phase::Preflight { .. })
+        !matches!(self.phase, Phase::Announced { .. } | Phase::Preflight { .. })
     }
 
     /// The step that is next, or in flight.

@@ -162,6 +162,8 @@ pub struct Elsewhere {
     pub answers: bool,
     /// How late our own timers ran lately.
     pub late: Duration,
+    /// A disruptive run is under way in another cluster.
+    pub disrupted: bool,
 }
 
 /// One cluster at one time, for rules and checks to read.

@@ -5,7 +5,7 @@ use crate::settings::Mode;
 
 pub(crate) static CHECK: Check = Check {
     name: "authority",
-    meaning: "the mode is act, the playbook is armed for the cluster, and nobody paused it",
+    meaning: "the mode is act, the playbook is armed for the cluster, and nobody paused it; or a person asks for it",
     takes_duration: false,
     needs: nothing,
     judge,
@@ -16,6 +16,9 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if let Some((pause, lifts)) = case.pauses.first() {
         let text = format!("paused by {}: {}", pause.by, pause.reason);
         return Err(Hold { check: CHECK.name, text, lifts: lifts.clone() });
+    }
+    if let Some(person) = case.person {
+        return Ok(format!("{} asks for it", person.by));
     }
     if case.mode == Mode::Observe {
         return hold("mode is observe".to_owned());

@@ -1,10 +1,11 @@
 //! Guard: the limits have room, and the ledger answers.
 
 use super::{Case, Check, Hold, Lift, nothing};
+use crate::ledger::Wanted;
 
 pub(crate) static CHECK: Check = Check {
     name: "budget",
-    meaning: "the playbook's limits on the node and in the cluster have room, the node's cooldown is over, and the ledger answers",
+    meaning: "the playbook's limits on the node and in the cluster have room, the node's cooldown is over, disruptive steps in the cluster are ten minutes apart, it is not exhausted (five runs in a day on the node, until a person acknowledges it), and the ledger answers",
     takes_duration: false,
     needs: nothing,
     judge,
@@ -15,9 +16,14 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         let text = "the journal does not answer, so nothing can be reserved".to_owned();
         return Err(Hold { check: CHECK.name, text, lifts: Lift::Journal });
     }
-    let room = case.ledger.room(case.view.cluster, case.patient, &case.playbook.name, &case.playbook.limits, case.now);
-    match room.over {
-        None => Ok(room.text),
-        Some(after) => Err(Hold { check: CHECK.name, text: room.text, lifts: Lift::At(case.now.mono + after) }),
+    let wanted = Wanted { cluster: case.view.cluster, node: case.patient, playbook: case.playbook };
+    let room = case.ledger.room(&wanted, case.now);
+    if room.exhausted {
+        return Err(Hold { check: CHECK.name, text: room.text, lifts: Lift::Ack });
+    }
+    match (room.over, case.person) {
+        (None, _) => Ok(room.text),
+        (Some(_), Some(person)) if person.pass_limits => Ok(format!("{}; passed by {}", room.text, person.by)),
+        (Some(after), _) => Err(Hold { check: CHECK.name, text: room.text, lifts: Lift::At(case.now.mono + after) }),
     }
 }

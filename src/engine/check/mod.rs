@@ -19,7 +19,7 @@ mod talos_reachable;
 use std::fmt;
 use std::time::Duration;
 
-use crate::command::Pause;
+use crate::command::{Pause, Person};
 use crate::ledger::Ledger;
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::Playbook;
@@ -74,6 +74,8 @@ pub struct Case<'a> {
     pub ledger: &'a Ledger,
     /// May the program act.
     pub mode: Mode,
+    /// Who asks for it; none: nobody.
+    pub person: Option<&'a Person>,
     /// The pauses in force, each with what would lift it.
     pub pauses: &'a [(&'a Pause, Lift)],
     /// The store answers; without it nothing can be reserved.
@@ -105,11 +107,11 @@ impl Case<'_> {
         guards.chain(self.playbook.require.iter().map(|wanted| (wanted.check, wanted.duration.unwrap_or_default())))
     }
 
-    /// What must be fresh: the probes of the finding, and those of every requirement.
+    /// What must be fresh: the probes of the finding, and those of every guard and requirement.
     #[must_use]
     pub fn needs(&self) -> Vec<(Target, ProbeKind)> {
         let finding = self.playbook.when.finding.reads.iter().map(|&kind| (self.target(), kind));
-        let required = self.playbook.require.iter().flat_map(|wanted| (wanted.check.needs)(self));
+        let required = self.checks().flat_map(|(check, _)| (check.needs)(self));
         let mut needs: Vec<_> = finding.chain(required).collect();
         needs.sort();
         needs.dedup();
@@ -171,6 +173,8 @@ pub enum Lift {
     Journal,
     /// Only a person.
     Person,
+    /// A person's acknowledgement.
+    Ack,
     /// Nothing that defib can name: the patient must change by itself.
     Patient,
 }
@@ -186,6 +190,7 @@ impl Lift {
             Lift::RunEnds => "when that run ends".to_owned(),
             Lift::Journal => "when the journal answers".to_owned(),
             Lift::Person => "only by a person".to_owned(),
+            Lift::Ack => "when a person acknowledges it (defib ack)".to_owned(),
             Lift::Patient => "when the patient changes".to_owned(),
         }
     }

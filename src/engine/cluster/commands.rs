@@ -5,13 +5,19 @@
 
 use super::Cluster;
 use crate::check::Lift;
-use crate::command::{Ask, Command, PAUSE_MAX, Pause, Reply, WORDS_MAX};
+use crate::command::{Ask, Command, PAUSE_MAX, Pause, Person, Preview, Recover, Reply, WORDS_MAX};
 use crate::event::{Kept, Ready};
+use crate::observation::NodeName;
 use crate::record::{Batch, Order, Record};
+use crate::run::Run;
 use crate::time::{Human, Now, Tick};
+use crate::view::Elsewhere;
 
 /// So many commands wait for one poll; one more is refused.
 const ASKED_MAX: usize = 64;
+
+/// Who pauses, where a file does.
+const PAUSE_FILE: &str = "the pause file";
 
 /// What people asked for, and what of it is in force.
 #[derive(Default)]
@@ -23,8 +29,8 @@ pub(super) struct Desk {
     /// Answers that may leave.
     replies: Vec<(u64, Reply)>,
     paused: Option<Paused>,
-    /// Since when the pause file is there, and what it says.
-    pub(super) file: Option<Pause>,
+    /// What the pause file says, and since when it is there.
+    file: Option<(Pause, Tick)>,
 }
 
 /// A pause by command.
@@ -32,6 +38,8 @@ pub(super) struct Paused {
     pub(super) pause: Pause,
     /// By the clock that nobody can set.
     pub(super) ends: Tick,
+    /// When it began, or this process.
+    pub(super) taken: Tick,
 }
 
 impl Desk {
@@ -42,7 +50,7 @@ impl Desk {
             let whole = until.since(kept.what.since).min(PAUSE_MAX);
             let left = whole.saturating_sub(kept.age.unwrap_or_else(|| now.wall.since(kept.at)));
             let ends = now.mono + left;
-            (!left.is_zero()).then(|| Paused { pause: kept.what.clone(), ends })
+            (!left.is_zero()).then(|| Paused { pause: kept.what.clone(), ends, taken: now.mono })
         });
         Desk { paused, ..Desk::default() }
     }
@@ -56,10 +64,20 @@ impl Desk {
         }
     }
 
-    /// The pauses in force, each with what would lift it.
-    pub(super) fn pauses(&self) -> impl Iterator<Item = (&Pause, Lift)> {
-        let by_command = self.paused.iter().map(|paused| (&paused.pause, Lift::At(paused.ends)));
-        by_command.chain(self.file.iter().map(|file| (file, Lift::Person)))
+    /// The pauses in force that came after this time (none: all of them), each with what would lift it.
+    pub(super) fn pauses_since(&self, since: Option<Tick>) -> impl Iterator<Item = (&Pause, Lift)> {
+        let later = move |taken: Tick| since.is_none_or(|since| taken > since);
+        let by_command = self.paused.iter().filter(move |paused| later(paused.taken));
+        let by_command = by_command.map(|paused| (&paused.pause, Lift::At(paused.ends)));
+        let by_file = self.file.iter().filter(move |(_, taken)| later(*taken));
+        by_command.chain(by_file.map(|(file, _)| (file, Lift::Person)))
+    }
+
+    /// Takes what the pause file says.
+    pub(super) fn heard_file(&mut self, reason: Option<String>, now: Now) {
+        let (since, taken) = self.file.take().map_or((now.wall, now.mono), |(file, taken)| (file.since, taken));
+        let pause = |reason: String| Pause { by: PAUSE_FILE.to_owned(), reason: cut(&reason), since, until: None };
+        self.file = reason.map(|reason| (pause(reason), taken));
     }
 
     /// A batch was answered: what waited for it may leave.
@@ -135,7 +153,7 @@ impl Cluster {
         }
         let until = batch.at.after(for_);
         let pause = Pause { by: by.to_owned(), reason: reason.clone(), since: batch.at, until: Some(until) };
-        self.desk.paused = Some(Paused { pause, ends: now.mono + for_ });
+        self.desk.paused = Some(Paused { pause, ends: now.mono + for_, taken: now.mono });
         let text = format!("{} is paused for {}: nothing is started by itself", self.id, Human(for_));
         Ok((Order::Pause { reason, until }, text))
     }
@@ -143,34 +161,111 @@ impl Cluster {
     fn resume(&mut self) -> Result<(Order, String), Reply> {
         if self.desk.paused.take().is_none() {
             return Err(Reply::Nothing(match &self.desk.file {
-                Some(file) => format!("{} is paused by {}, and until that is gone", self.id, file.by),
+                Some((file, _)) => format!("{} is paused by {}, and until that is gone", self.id, file.by),
                 None => format!("{} is not paused", self.id),
             }));
         }
         Ok((
             Order::Resume,
             match &self.desk.file {
-                Some(file) => format!("the pause of {} by command is over; {} still pauses it", self.id, file.by),
+                Some((file, _)) => format!("the pause of {} by command is over; {} still pauses it", self.id, file.by),
                 None => format!("{} is no longer paused", self.id),
             },
         ))
     }
 
-    fn ack(
-        &mut self,
-        playbook: String,
-        node: crate::observation::NodeName,
-        _now: Now,
-    ) -> Result<(Order, String), Reply> {
-        Err(Reply::Nothing(format!("{playbook} is not exhausted on {node}")))
+    fn ack(&mut self, playbook: String, node: NodeName, now: Now) -> Result<(Order, String), Reply> {
+        if !self.ledger.is_exhausted(&self.id, &node, &playbook, now) {
+            return Err(Reply::Nothing(format!("{playbook} is not exhausted on {node}")));
+        }
+        self.ledger.acknowledge(playbook.clone(), node.clone(), now);
+        let text = format!("{playbook} may run on {node} again");
+        Ok((Order::Ack { playbook, node }, text))
     }
 
     /// Takes what asks for a recovery, or for what one would do.
-    pub(super) fn take_wishes(&mut self, wishes: Vec<Command>) {
-        for command in wishes {
-            let text = "this engine does not take it yet".to_owned();
-            self.desk.replies.push((command.id, Reply::Refused(text)));
+    pub(super) fn take_wishes(
+        &mut self,
+        wishes: Vec<Command>,
+        now: Now,
+        elsewhere: Elsewhere,
+        batch: &mut Batch,
+        ready: &mut Ready,
+    ) {
+        for Command { id, by, ask } in wishes {
+            let (wish, act) = match ask {
+                Ask::Preview(wish) => (wish, false),
+                Ask::Recover(wish) => (wish, true),
+                Ask::Pause { .. } | Ask::Resume { .. } | Ask::Ack { .. } => continue,
+            };
+            let person = Person { by, since: now.mono, waive_for: wish.waive_for, pass_limits: wish.pass_limits };
+            let reply = self.wish(id, &wish, act, person, now, elsewhere, batch, ready);
+            self.desk.replies.extend(reply.map(|reply| (id, reply)));
         }
+    }
+
+    /// Answers a wish at once; none: the answer waits for the batch.
+    #[expect(clippy::too_many_arguments, reason = "what a poll hands on, and the wish")]
+    fn wish(
+        &mut self,
+        id: u64,
+        wish: &Recover,
+        act: bool,
+        person: Person,
+        now: Now,
+        elsewhere: Elsewhere,
+        batch: &mut Batch,
+        ready: &mut Ready,
+    ) -> Option<Reply> {
+        let refused =
+            |what: &str, name: &str| Some(Reply::Refused(format!("there is no {what} {name} in this cluster")));
+        if let Some(name) = wish.node.as_ref().filter(|name| !self.settings.nodes.contains(name)) {
+            return refused("node", name);
+        }
+        if let Some(name) = wish.playbook.as_ref().filter(|name| !self.playbooks.iter().any(|one| one.name == **name)) {
+            return refused("playbook", name);
+        }
+        let is_wished = |run: &&Run| {
+            wish.playbook.as_ref().is_none_or(|name| *name == run.playbook.name)
+                && wish.node.as_ref().is_none_or(|name| *name == run.patient)
+        };
+        // A second ask, and one for what is under way by itself, is the same run.
+        if let Some(run) = self.run.as_ref().filter(|_| act).filter(is_wished) {
+            return Some(Reply::Started { run: run.id.clone() });
+        }
+        let wished = self.wished(wish, &person, now, elsewhere);
+        let preview =
+            || Preview { cluster: self.id.clone(), plans: wished.iter().map(|one| one.plan.clone()).collect() };
+        if !act {
+            return Some(Reply::Preview(preview()));
+        }
+        let chosen = match &wish.plan {
+            None => wished.first(),
+            Some(seen) => match wished.iter().find(|one| one.plan.fingerprint == *seen) {
+                None => return Some(Reply::Changed(preview())),
+                found => found,
+            },
+        };
+        let Some(chosen) = chosen.filter(|one| one.plan.would()) else {
+            let called_for = wished.iter().any(|one| one.plan.called_for.is_some());
+            return Some(if called_for {
+                Reply::Held(preview())
+            } else {
+                Reply::Nothing("no open finding calls for a recovery".to_owned())
+            });
+        };
+        let by = person.by.clone();
+        let run = self.begin(&chosen.judged, Some(person), now, batch, ready);
+        let order = Order::Recover {
+            run: run.clone(),
+            playbook: chosen.plan.playbook.clone(),
+            node: chosen.plan.node.clone(),
+            waive_for: wish.waive_for,
+            pass_limits: wish.pass_limits,
+        };
+        batch.records.push(Record::Command { by, order });
+        self.desk.waiting.push((batch.id, id, Reply::Started { run }));
+        None
     }
 
     /// Answers what may be answered.

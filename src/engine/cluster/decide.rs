@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::Cluster;
 use crate::check::{Case, Hold, Judgement, Lift};
+use crate::command::{Person, Plan, Recover};
 use crate::event::Ready;
 use crate::finding::Subject;
+use crate::ledger::Wanted;
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::Playbook;
-use crate::record::{Batch, FindingKey};
+use crate::record::{Batch, FindingKey, Record};
 use crate::run::{Phase, Run};
 use crate::time::{Human, Now, Tick};
 use crate::tracked::Tracked;
@@ -23,6 +25,12 @@ pub(super) struct Judged {
     pub(super) needs: Vec<(Target, ProbeKind)>,
 }
 
+/// What a person may mean, judged.
+pub(super) struct Wished {
+    pub(super) judged: Judged,
+    pub(super) plan: Plan,
+}
+
 impl Cluster {
     /// Judges every playbook with every patient that calls for it.
     pub(super) fn judge(&self, now: Now, elsewhere: Elsewhere) -> Vec<Judged> {
@@ -32,8 +40,10 @@ impl Cluster {
             for (key, tracked) in &self.tracked {
                 let (Subject::Node(node), Some(since)) = (&key.subject, tracked.latch.sure_since()) else { continue };
                 if key.rule == playbook.when.finding.name {
-                    let mut one = self.judge_one(view, playbook, node, now);
-                    one.judgement.holds.splice(..0, self.not_called_for(playbook, tracked, since, now));
+                    let person = self.run.as_ref().filter(|run| run.is_for(&playbook.name, node));
+                    let person = person.and_then(|run| run.person.as_ref());
+                    let mut one = self.judge_one(view, playbook, node, person, now);
+                    one.judgement.holds.splice(..0, self.not_called_for(playbook, tracked, since, person, now));
                     judged.push(one);
                 }
             }
@@ -41,7 +51,7 @@ impl Cluster {
             if let Some(run) = self.run.as_ref().filter(|run| run.playbook.name == playbook.name)
                 && !judged.iter().any(|one| one.playbook.name == playbook.name && one.node == run.patient)
             {
-                let mut one = self.judge_one(view, playbook, &run.patient, now);
+                let mut one = self.judge_one(view, playbook, &run.patient, run.person.as_ref(), now);
                 let text = format!("{} is no longer open", run.patient_key());
                 one.judgement.holds = vec![Hold { check: "when", text, lifts: Lift::Patient }];
                 judged.push(one);
@@ -50,16 +60,25 @@ impl Cluster {
         judged
     }
 
-    fn judge_one(&self, view: View<'_>, playbook: &Arc<Playbook>, node: &NodeName, now: Now) -> Judged {
-        let own = |run: &&Run| run.playbook.name == playbook.name && run.patient == *node;
+    fn judge_one(
+        &self,
+        view: View<'_>,
+        playbook: &Arc<Playbook>,
+        node: &NodeName,
+        person: Option<&Person>,
+        now: Now,
+    ) -> Judged {
+        let own = |run: &&Run| run.is_for(&playbook.name, node);
         let other_run = self.run.as_ref().filter(|run| !own(run)).map(|run| run.id.as_str());
-        let pauses: Vec<_> = self.desk.pauses().collect();
+        // A person who asks knows of the pauses that there are; one that comes later holds.
+        let pauses: Vec<_> = self.desk.pauses_since(person.map(|person| person.since)).collect();
         let case = Case {
             view,
             playbook,
             patient: node,
             ledger: &self.ledger,
             mode: self.mode,
+            person,
             pauses: &pauses,
             store_answers: self.store_answers,
             other_run,
@@ -78,14 +97,21 @@ impl Cluster {
     }
 
     /// Why the playbook's own finding does not call for it: it is not known at present, or not for long enough.
-    fn not_called_for(&self, playbook: &Playbook, tracked: &Tracked, since: Tick, now: Now) -> Option<Hold> {
+    fn not_called_for(
+        &self,
+        playbook: &Playbook,
+        tracked: &Tracked,
+        since: Tick,
+        person: Option<&Person>,
+        now: Now,
+    ) -> Option<Hold> {
         let (name, asked) = (playbook.when.finding.name, playbook.when.for_);
         if let Some(why) = &tracked.unknown {
             let text = format!("whether {name} still holds is not known: {why}");
             return Some(Hold { check: "when", text, lifts: Lift::Patient });
         }
         let open_for = now.mono.since(since);
-        if open_for >= asked || self.seen_once {
+        if open_for >= asked || self.seen_once || person.is_some_and(|person| person.waive_for) {
             return None;
         }
         let text = format!("{name} has been open for {}, {} are asked", Human(open_for), Human(asked));
@@ -108,22 +134,112 @@ impl Cluster {
     }
 
     /// Chooses the first case that nothing holds, and asks for its fresh probes.
-    pub(super) fn choose(&mut self, judged: &[Judged], now: Now, ready: &mut Ready) {
+    pub(super) fn choose(&mut self, judged: &[Judged], now: Now, batch: &mut Batch, ready: &mut Ready) {
         if now.mono < self.choose_after || self.seen_once {
             return;
         }
         let Some(chosen) = judged.iter().find(|one| one.judgement.holds.is_empty()) else { return };
+        self.begin(chosen, None, now, batch, ready);
+    }
+
+    /// Begins a run: announces it, or asks for its fresh probes at once. A person who asks has seen it announced.
+    pub(super) fn begin(
+        &mut self,
+        chosen: &Judged,
+        person: Option<Person>,
+        now: Now,
+        batch: &mut Batch,
+        ready: &mut Ready,
+    ) -> String {
         self.last_run += 1;
-        let key = FindingKey { rule: chosen.playbook.when.finding.name, subject: Subject::Node(chosen.node.clone()) };
-        ready.probes.extend(chosen.needs.iter().cloned());
-        self.run = Some(Run {
+        let key = chosen.key();
+        let mut run = Run {
             id: format!("R-{}", self.last_run),
             incident: self.incidents.of(&key).map(|incident| incident.id.clone()),
             playbook: Arc::clone(&chosen.playbook),
             patient: chosen.node.clone(),
+            person,
             asked: now.mono,
-            phase: Phase::Preflight { needs: chosen.needs.clone() },
+            phase: Phase::Announced { until: now.mono + chosen.playbook.veto },
             step: 0,
-        });
+        };
+        if run.person.is_some() || chosen.playbook.veto.is_zero() {
+            run.look_again(&chosen.needs, now.mono, ready);
+        } else {
+            let text = format!("starts in {} unless it is paused", Human(chosen.playbook.veto));
+            let (playbook, node) = (chosen.playbook.name.clone(), chosen.node.clone());
+            batch.records.push(Record::Announced { run: run.id.clone(), playbook, node, text });
+        }
+        let id = run.id.clone();
+        self.run = Some(run);
+        id
     }
+
+    /// Every playbook on every node that a person may mean, judged as if that person asked for it: those that would run
+    /// first, in the order in which they would be chosen; then those that an open finding calls for.
+    pub(super) fn wished(&self, wish: &Recover, person: &Person, now: Now, elsewhere: Elsewhere) -> Vec<Wished> {
+        let view = self.view(now, elsewhere);
+        let mut wished = Vec::new();
+        for playbook in self.playbooks.iter().filter(|one| wish.playbook.as_ref().is_none_or(|name| *name == one.name))
+        {
+            for node in self.settings.nodes.iter().filter(|node| wish.node.as_ref().is_none_or(|name| name == *node)) {
+                let mut judged = self.judge_one(view, playbook, node, Some(person), now);
+                let key = judged.key();
+                let open = self.tracked.get(&key).and_then(|tracked| Some((tracked, tracked.latch.sure_since()?)));
+                let hold = match open {
+                    Some((tracked, since)) => self.not_called_for(playbook, tracked, since, Some(person), now),
+                    None => {
+                        let text = format!("{key} is not open");
+                        Some(Hold { check: "when", text, lifts: Lift::Patient })
+                    }
+                };
+                judged.judgement.holds.splice(..0, hold);
+                let plan = self.plan(&judged, open.map(|_| key), now);
+                wished.push(Wished { judged, plan });
+            }
+        }
+        wished.sort_by_key(|one| (!one.plan.would(), one.plan.called_for.is_none()));
+        wished
+    }
+
+    fn plan(&self, judged: &Judged, called_for: Option<FindingKey>, now: Now) -> Plan {
+        let Judged { playbook, node, judgement, .. } = judged;
+        let steps: Vec<String> = playbook.steps.iter().map(|action| format!("{action} on {node}")).collect();
+        let verify = &playbook.verify;
+        Plan {
+            playbook: playbook.name.clone(),
+            node: node.clone(),
+            called_for,
+            limits: self.ledger.room(&Wanted { cluster: &self.id, node, playbook }, now).text,
+            verify: format!(
+                "{} {node} is gone within {} after the step, and stays away for {}",
+                verify.cleared.name,
+                Human(verify.within),
+                Human(verify.steady_for)
+            ),
+            fingerprint: fingerprint(&playbook.name, node, &steps, judgement),
+            steps,
+            judgement: judgement.clone(),
+        }
+    }
+}
+
+impl Judged {
+    /// The finding that would call for it.
+    fn key(&self) -> FindingKey {
+        FindingKey { rule: self.playbook.when.finding.name, subject: Subject::Node(self.node.clone()) }
+    }
+}
+
+/// The plan without its figures, by FNV-1a over its names: what two people compare is the same or it is not, and nobody
+/// gains by a collision.
+fn fingerprint(playbook: &str, node: &str, steps: &[String], judgement: &Judgement) -> String {
+    let checks = |mark: char, name: &str| format!("{mark}{name}");
+    let passed = judgement.passed.iter().map(|(name, _)| checks('+', name));
+    let holds = judgement.holds.iter().map(|hold| checks('-', hold.check));
+    let words = [playbook.to_owned(), node.to_owned()].into_iter().chain(steps.iter().cloned());
+    let all: Vec<String> = words.chain(passed).chain(holds).collect();
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = all.join("\n").bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("{hash:016x}")
 }

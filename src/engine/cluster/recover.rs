@@ -15,7 +15,18 @@ use crate::time::{Human, Now, Tick};
 /// After a preflight that did not pass, nothing is chosen for this long.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// A disruptive step that an earlier process reserved keeps the other clusters from one for this long.
+const UNVERIFIED_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
 impl Cluster {
+    /// A step that takes a machine down was reserved and is not verified, or an earlier process left one so.
+    pub(crate) fn disrupts(&self, now: Now) -> bool {
+        let own =
+            self.run.as_ref().is_some_and(|run| run.is_reserved() && run.playbook.class() >= ActionClass::Disruptive);
+        let inherited = self.ledger.inherited(&self.id, ActionClass::Disruptive, now);
+        own || inherited.is_some_and(|age| age < UNVERIFIED_FOR)
+    }
+
     pub(super) fn ended(&mut self, step: StepId, outcome: Outcome, now: Now) {
         let Some(action) = self.in_flight.remove(&step) else { return };
         let run_id = step.0.split('/').nth(1).unwrap_or_default().to_owned();
@@ -42,12 +53,30 @@ impl Cluster {
         let holds: &[Hold] = own.map_or(&[], |own| &own.judgement.holds);
         let next = match &run.phase {
             Phase::Reserving { .. } => Some(run),
+            Phase::Announced { until } => match (holds.first(), own) {
+                (None, Some(_)) if now.mono < *until => Some(run),
+                (None, Some(own)) => {
+                    run.look_again(&own.needs, now.mono, ready);
+                    Some(run)
+                }
+                (hold, _) => self.give_up(
+                    &run,
+                    hold.map_or_else(|| "its finding is gone".to_owned(), ToString::to_string),
+                    now,
+                    batch,
+                ),
+            },
             Phase::Preflight { needs } => match all_answered(&self.world, needs, run.asked) {
                 Err(_) if now.mono.since(run.asked) < PREFLIGHT_WITHIN => Some(run),
                 Ok(()) if holds.is_empty() => Some(self.reserve(run, own, now, batch, ready)),
-                _ => {
-                    self.choose_after = now.mono + RETRY_AFTER;
-                    None
+                Err((target, kind)) => {
+                    let why =
+                        format!("no fresh answer of {target} to {} within {}", kind.name(), Human(PREFLIGHT_WITHIN));
+                    self.give_up(&run, why, now, batch)
+                }
+                Ok(()) => {
+                    let why = holds.first().map(ToString::to_string).unwrap_or_default();
+                    self.give_up(&run, why, now, batch)
                 }
             },
             Phase::Durable => match (holds.first(), run.action().cloned()) {
@@ -85,6 +114,16 @@ impl Cluster {
         self.run = next;
     }
 
+    /// Nothing was reserved: the run leaves no trace but the word that somebody waits for.
+    fn give_up(&mut self, run: &Run, why: String, now: Now, batch: &mut Batch) -> Option<Run> {
+        self.choose_after = now.mono + RETRY_AFTER;
+        if run.was_told() {
+            let text = format!("nothing was reserved or started: {why}");
+            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+        }
+        None
+    }
+
     /// The checks passed on fresh probes: starts what is harmless, and reserves what is not.
     fn reserve(&mut self, mut run: Run, own: Option<&Judged>, now: Now, batch: &mut Batch, ready: &mut Ready) -> Run {
         let hurts = run.step_that_hurts();
@@ -94,6 +133,7 @@ impl Cluster {
             incident: run.incident.clone(),
             playbook: run.playbook.name.clone(),
             node: run.patient.clone(),
+            by: run.person.as_ref().map(|person| person.by.clone()),
             passed: own.map(|own| own.judgement.passed.clone()).unwrap_or_default(),
         });
         let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone())))
@@ -108,8 +148,9 @@ impl Cluster {
             node: run.patient.clone(),
             playbook: run.playbook.name.clone(),
             run: run.id.clone(),
+            class: action.class(),
             at: batch.at,
-            made: Some(now.mono),
+            age: None,
         };
         self.ledger.reserve(reservation, now);
         batch.intents.push(Intent {

@@ -20,10 +20,20 @@ pub struct Playbook {
     pub require: Vec<Requirement>,
     /// How often it may run.
     pub limits: Limits,
+    /// A run that nobody asked for is announced, and starts after this time unless it is paused.
+    pub veto: Duration,
     /// What it does, in order; at least one, and one at most that may hurt.
     pub steps: Vec<Action>,
     /// How its success is known.
     pub verify: Verify,
+}
+
+impl Playbook {
+    /// How much it can hurt: as much as its worst step.
+    #[must_use]
+    pub fn class(&self) -> ActionClass {
+        self.steps.iter().map(Action::class).max().unwrap_or(ActionClass::Harmless)
+    }
 }
 
 /// The trigger of a playbook.
@@ -87,6 +97,36 @@ pub enum Action {
         /// How long the call may take.
         deadline: Duration,
     },
+    /// Reboots the patient's machine.
+    RebootNode {
+        /// How.
+        mode: RebootMode,
+        /// How long the call may take; the machine takes longer.
+        deadline: Duration,
+    },
+}
+
+/// How Talos reboots a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebootMode {
+    /// Stops pods and services first, then starts the kernel by kexec where it can.
+    Default,
+    /// Through the firmware.
+    Powercycle,
+}
+
+impl RebootMode {
+    /// Every mode.
+    pub const ALL: [RebootMode; 2] = [RebootMode::Default, RebootMode::Powercycle];
+
+    /// The word in a playbook.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RebootMode::Default => "default",
+            RebootMode::Powercycle => "powercycle",
+        }
+    }
 }
 
 /// The services that Talos restarts over its API.
@@ -113,6 +153,8 @@ pub enum ActionClass {
     Harmless,
     /// Touches one service that no member of etcd depends on.
     Service,
+    /// Takes a whole machine down, with its member of etcd.
+    Disruptive,
 }
 
 impl fmt::Display for ActionClass {
@@ -120,6 +162,7 @@ impl fmt::Display for ActionClass {
         f.write_str(match self {
             ActionClass::Harmless => "harmless",
             ActionClass::Service => "service",
+            ActionClass::Disruptive => "disruptive",
         })
     }
 }
@@ -131,6 +174,7 @@ impl Action {
         match self {
             Action::CollectEvidence => ActionClass::Harmless,
             Action::RestartService { .. } => ActionClass::Service,
+            Action::RebootNode { .. } => ActionClass::Disruptive,
         }
     }
 
@@ -139,6 +183,22 @@ impl Action {
     pub fn takes_etcd_down(&self) -> bool {
         match self {
             Action::CollectEvidence | Action::RestartService { service: RestartableService::Kubelet, .. } => false,
+            Action::RebootNode { .. } => true,
+        }
+    }
+
+    /// It takes the node's API server down.
+    #[must_use]
+    pub fn takes_apiserver_down(&self) -> bool {
+        self.takes_etcd_down()
+    }
+
+    /// The node gives up the virtual address, if it holds it: Talos's own goes with the kubelet.
+    #[must_use]
+    pub fn takes_vip_down(&self) -> bool {
+        match self {
+            Action::CollectEvidence => false,
+            Action::RestartService { service: RestartableService::Kubelet, .. } | Action::RebootNode { .. } => true,
         }
     }
 
@@ -147,7 +207,7 @@ impl Action {
     pub fn deadline(&self) -> Duration {
         match self {
             Action::CollectEvidence => Duration::from_secs(10),
-            Action::RestartService { deadline, .. } => *deadline,
+            Action::RestartService { deadline, .. } | Action::RebootNode { deadline, .. } => *deadline,
         }
     }
 }
@@ -157,6 +217,7 @@ impl fmt::Display for Action {
         match self {
             Action::CollectEvidence => f.write_str("collect-evidence"),
             Action::RestartService { service, .. } => write!(f, "restart-service {}", service.id()),
+            Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
         }
     }
 }
