@@ -149,7 +149,7 @@ impl Kept {
     fn open(config: &Config, clock: Clock) -> Result<Kept, DaemonError> {
         match Journal::open(&config.journal, clock.now().wall) {
             Ok(opened) => {
-                let saved = account::saved(&opened);
+                let saved = account::saved(&opened, crate::clock::boot().as_ref());
                 for intent in &opened.interrupted {
                     let (step, action, node) = (&intent.step, &intent.action, &intent.node);
                     tracing::warn!(step, action, node, "interrupted: unknown, and spent");
@@ -354,7 +354,7 @@ impl Live {
         for (step, Open { cluster, run, action }) in std::mem::take(&mut self.open) {
             let unknown = defib_engine::record::Outcome::Unknown(detail.clone());
             let id = defib_engine::record::StepId(step.clone());
-            let record = account::row(&Record::Outcome { run, step: id, action, outcome: unknown }, &cluster, at);
+            let record = account::row(&Record::Outcome { run, step: id, action, outcome: unknown }, &cluster, at, None);
             self.tell(&record);
             batch.records.push(record);
             let detail = detail.clone();
@@ -384,7 +384,7 @@ impl Ports for Live {
         for (step, _) in &batch.outcomes {
             self.open.remove(&step.0);
         }
-        let rows = account::rows(&batch);
+        let rows = account::rows(&batch, crate::clock::boot().as_ref());
         for record in &rows.records {
             self.tell(record);
         }

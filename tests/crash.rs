@@ -79,7 +79,7 @@ impl Ports for Child {
     fn write(&mut self, batch: Batch) {
         let (crash, intents) = (self.crash, !batch.intents.is_empty());
         let (sender, cluster, id) = (self.stored.0.clone(), batch.cluster.clone(), batch.id);
-        self.journal.append(account::rows(&batch), move |result| {
+        self.journal.append(account::rows(&batch, None), move |result| {
             if crash == CrashAt::Durable && intents && result.is_ok() {
                 die();
             }
@@ -153,7 +153,7 @@ fn child(orders: &Orders) {
         wall: UnixMs(BASE_MS + i64::try_from(s * 1_000).unwrap()),
     };
     let opened = Journal::open(&orders.folder, now(orders.starts_at_s).wall).unwrap();
-    let saved = account::saved(&opened);
+    let saved = account::saved(&opened, None);
     let calls = std::fs::OpenOptions::new().append(true).create(true).open(orders.folder.join("calls")).unwrap();
     let kinds: Vec<_> =
         ProbeKind::ALL.into_iter().filter(|k| !matches!(k, ProbeKind::Vip | ProbeKind::Canary)).collect();

@@ -4,6 +4,7 @@
 //! other side may have acted; it is never tried again. Left out: every decision.
 
 mod collect_evidence;
+mod reboot_node;
 mod restart_service;
 
 use std::path::PathBuf;
@@ -58,6 +59,10 @@ impl Executor {
             Action::RestartService { service, deadline } => {
                 let send_before = self.clock.instant(step.start_before());
                 restart_service::run(talos, *service, send_before, *deadline).await
+            }
+            Action::RebootNode { mode, deadline } => {
+                let send_before = self.clock.instant(step.start_before());
+                reboot_node::run(talos, *mode, send_before, *deadline).await
             }
         }
     }

@@ -6,27 +6,32 @@
 //! | `finding` | finding, scope, change (raised, cleared), text |
 //! | `incident` | incident, state, root, root_scope, findings [{finding, scope}], text |
 //! | `hold` | playbook, node, check, change, text, lifts |
-//! | `decision` | run, incident, playbook, node, passed [{check, text}] |
+//! | `announced` | run, playbook, node, text |
+//! | `decision` | run, incident, playbook, node, by, passed [{check, text}] |
 //! | `outcome` | run, step, action, outcome, text |
 //! | `run` | run, state (recovered, failed, withdrawn), text |
-//! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits |
+//! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits; boot, boot_ms |
 //! | `route` | direct, ready [node, the best first], text |
 
-use defib_engine::event::Saved;
+use std::time::Duration;
+
+use defib_engine::command::Pause;
+use defib_engine::event::{Ack, Kept, Saved};
 use defib_engine::ledger::Reservation;
+use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, FindingKey, Order, Outcome as Ending, Record};
 use defib_engine::route::Route;
 use defib_engine::time::UnixMs;
 use serde_json::{Value, json};
 
-use super::row::{Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, WriteBatch};
+use super::row::{Boot, Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, WriteBatch};
 use super::store::Opened;
 
-/// A batch of the engine as what is written in one transaction.
+/// A batch of the engine, at this moment by the machine's own count, as what is written in one transaction.
 #[must_use]
-pub fn rows(batch: &Batch) -> WriteBatch {
+pub fn rows(batch: &Batch, boot: Option<&Boot>) -> WriteBatch {
     WriteBatch {
-        intents: batch.intents.iter().map(intent).collect(),
+        intents: batch.intents.iter().map(|one| intent(one, boot)).collect(),
         outcomes: batch
             .outcomes
             .iter()
@@ -42,11 +47,11 @@ pub fn rows(batch: &Batch) -> WriteBatch {
                 ended_at_ms: batch.at.0,
             })
             .collect(),
-        records: batch.records.iter().map(|record| row(record, &batch.cluster, batch.at)).collect(),
+        records: batch.records.iter().map(|record| row(record, &batch.cluster, batch.at, boot)).collect(),
     }
 }
 
-fn intent(intent: &defib_engine::record::Intent) -> IntentRow {
+fn intent(intent: &defib_engine::record::Intent, boot: Option<&Boot>) -> IntentRow {
     IntentRow {
         step: intent.step.0.clone(),
         run: intent.run.clone(),
@@ -57,6 +62,7 @@ fn intent(intent: &defib_engine::record::Intent) -> IntentRow {
         node: intent.node.clone(),
         class: intent.class.to_string(),
         reserved_at_ms: intent.at.0,
+        reserved_boot: boot.cloned(),
         outcome: None,
         detail: None,
         ended_at_ms: None,
@@ -65,7 +71,7 @@ fn intent(intent: &defib_engine::record::Intent) -> IntentRow {
 
 /// One record as a row.
 #[must_use]
-pub fn row(record: &Record, cluster: &str, at: UnixMs) -> NewRecord {
+pub fn row(record: &Record, cluster: &str, at: UnixMs, boot: Option<&Boot>) -> NewRecord {
     let change = |raised: &bool| if *raised { "raised" } else { "cleared" };
     let (kind, body) = match record {
         Record::Finding { key, opened, text } => {
@@ -88,10 +94,13 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs) -> NewRecord {
                 "playbook": playbook, "node": node, "check": check, "change": change(raised), "text": text, "lifts": lifts,
             }),
         ),
-        Record::Decision { run, incident, playbook, node, passed } => (
+        Record::Announced { run, playbook, node, text } => {
+            ("announced", json!({"run": run, "playbook": playbook, "node": node, "text": text}))
+        }
+        Record::Decision { run, incident, playbook, node, by, passed } => (
             "decision",
             json!({
-                "run": run, "incident": incident, "playbook": playbook, "node": node,
+                "run": run, "incident": incident, "playbook": playbook, "node": node, "by": by,
                 "passed": passed.iter().map(|(check, text)| json!({"check": check, "text": text})).collect::<Vec<_>>(),
             }),
         ),
@@ -103,23 +112,29 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs) -> NewRecord {
         ),
         Record::Route { route, text } => ("route", json!({"direct": route.direct, "ready": route.ready, "text": text})),
         Record::Run { run, state, text } => ("run", json!({"run": run, "state": state.to_string(), "text": text})),
-        Record::Command { by, order } => ("command", command(by, order)),
+        Record::Command { by, order } => ("command", command(by, order, boot)),
     };
     NewRecord { at_ms: at.0, cluster: cluster.to_owned(), kind: kind.to_owned(), version: RECORD_VERSION, body }
 }
 
-fn command(by: &str, order: &Order) -> Value {
-    match order {
-        Order::Pause { reason, until } => {
-            json!({"by": by, "command": "pause", "reason": reason, "until_ms": until.0})
-        }
-        Order::Resume => json!({"by": by, "command": "resume"}),
-        Order::Ack { playbook, node } => json!({"by": by, "command": "ack", "playbook": playbook, "node": node}),
+fn command(by: &str, order: &Order, boot: Option<&Boot>) -> Value {
+    let mut body = match order {
+        Order::Pause { reason, until } => json!({"command": "pause", "reason": reason, "until_ms": until.0}),
+        Order::Resume => json!({"command": "resume"}),
+        Order::Ack { playbook, node } => json!({"command": "ack", "playbook": playbook, "node": node}),
         Order::Recover { run, playbook, node, waive_for, pass_limits } => json!({
-            "by": by, "command": "recover", "run": run, "playbook": playbook, "node": node,
+            "command": "recover", "run": run, "playbook": playbook, "node": node,
             "waive_for": waive_for, "pass_limits": pass_limits,
         }),
+    };
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("by".to_owned(), json!(by));
+        if let Some(boot) = boot {
+            fields.insert("boot".to_owned(), json!(boot.id));
+            fields.insert("boot_ms".to_owned(), json!(u64::try_from(boot.up.as_millis()).unwrap_or(u64::MAX)));
+        }
     }
+    body
 }
 
 /// A record of the program's own life.
@@ -132,25 +147,61 @@ fn scope(key: &FindingKey) -> String {
     key.subject.to_string()
 }
 
-/// What the engine must know of earlier processes: every reservation, and the numbers that are used up.
+/// What the engine must know of earlier processes: every reservation, the numbers that are used up, the commands that may
+/// be in force. `boot` is this moment by the machine's own count.
 #[must_use]
-pub fn saved(opened: &Opened) -> Saved {
+pub fn saved(opened: &Opened, boot: Option<&Boot>) -> Saved {
     let spent = opened.intents_recent.iter().filter(|intent| intent.class != "harmless");
     let reservation = |intent: &IntentRow| Reservation {
         cluster: intent.cluster.clone(),
         node: intent.node.clone(),
         playbook: intent.playbook.clone(),
         run: intent.run.clone(),
+        // A class that is not known is taken for the worst.
+        class: if intent.class == "service" { ActionClass::Service } else { ActionClass::Disruptive },
         at: UnixMs(intent.reserved_at_ms),
-        made: None,
+        age: age(intent.reserved_boot.as_ref(), boot),
     };
-    Saved {
+    let mut saved = Saved {
         reservations: spent.map(reservation).collect(),
         last_incident: opened.last_incident.clone(),
         last_run: opened.last_run.clone(),
         routes: opened.routes.iter().map(|(cluster, body)| (cluster.clone(), route(body))).collect(),
         ..Saved::default()
+    };
+    for (cluster, at_ms, body) in &opened.commands {
+        obey(&mut saved, cluster, UnixMs(*at_ms), body, boot);
     }
+    saved
+}
+
+/// Takes one command, the next after those before it. What is damaged in it is left out.
+fn obey(saved: &mut Saved, cluster: &str, at: UnixMs, body: &Value, now: Option<&Boot>) {
+    let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+    let up = body.get("boot_ms").and_then(Value::as_u64).map(Duration::from_millis);
+    let then = text("boot").zip(up).map(|(id, up)| Boot { id, up });
+    let age = age(then.as_ref(), now);
+    match text("command").as_deref() {
+        Some("pause") => {
+            let until = body.get("until_ms").and_then(Value::as_i64).map(UnixMs);
+            let (by, reason) = (text("by").unwrap_or_default(), text("reason").unwrap_or_default());
+            let what = Pause { by, reason, since: at, until };
+            saved.pauses.insert(cluster.to_owned(), Kept { what, at, age });
+        }
+        Some("resume") => drop(saved.pauses.remove(cluster)),
+        Some("ack") => {
+            if let (Some(playbook), Some(node)) = (text("playbook"), text("node")) {
+                let what = Ack { cluster: cluster.to_owned(), playbook, node };
+                saved.acks.retain(|ack| ack.what != what);
+                saved.acks.push(Kept { what, at, age });
+            }
+        }
+        _ => {}
+    }
+}
+
+fn age(then: Option<&Boot>, now: Option<&Boot>) -> Option<Duration> {
+    now?.since(then?)
 }
 
 /// A route as it was written down. What is damaged in it is left out: the first look puts it right.

@@ -10,6 +10,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const RECORD_AGE_MS: i64 = 90 * DAY_MS;
 /// An intent is kept this long: beyond every sliding window, and a year for people.
 const INTENT_AGE_MS: i64 = 400 * DAY_MS;
+/// So many commands are kept beside the others, so that no flood of records makes a pause be forgotten.
+const COMMANDS_MAX: i64 = 10_000;
 /// So many records are kept.
 const RECORDS_MAX: i64 = 200_000;
 /// A prune is due after so many records.
@@ -30,9 +32,14 @@ pub(super) fn prune(connection: &mut Connection, now_ms: i64, pages_max: u32) ->
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute(
         "DELETE FROM record WHERE seq IN (
-             SELECT seq FROM (SELECT seq, at_ms FROM record ORDER BY seq LIMIT ?1)
+             SELECT seq FROM (SELECT seq, at_ms FROM record WHERE kind <> 'command' ORDER BY seq LIMIT ?1)
              WHERE ?2 OR at_ms < ?3 OR seq <= (SELECT max(seq) FROM record) - ?4)",
         params![ROWS_MAX, crowded, now_ms - RECORD_AGE_MS, RECORDS_MAX],
+    )?;
+    transaction.execute(
+        "DELETE FROM record WHERE kind = 'command' AND (at_ms < ?1 OR seq <= (
+             SELECT seq FROM record WHERE kind = 'command' ORDER BY seq DESC LIMIT 1 OFFSET ?2))",
+        params![now_ms - RECORD_AGE_MS, COMMANDS_MAX],
     )?;
     transaction.execute(
         "DELETE FROM intent WHERE outcome IS NOT NULL AND rowid IN (

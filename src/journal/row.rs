@@ -1,5 +1,7 @@
 //! The rows' shapes: the journal's own, neither the engine's types nor the API's.
 
+use std::time::Duration;
+
 use rusqlite::Row;
 use serde_json::Value;
 
@@ -38,6 +40,23 @@ impl Outcome {
     }
 }
 
+/// A moment by the machine's own count: which boot it was, and how long that had lasted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// The boot's id.
+    pub id: String,
+    /// Since that boot, time asleep included.
+    pub up: Duration,
+}
+
+impl Boot {
+    /// How long ago `earlier` was; none where the machine booted in between. A count that went back says nothing passed.
+    #[must_use]
+    pub fn since(&self, earlier: &Boot) -> Option<Duration> {
+        (self.id == earlier.id).then(|| self.up.saturating_sub(earlier.up))
+    }
+}
+
 /// One step that was meant: intent and reservation in one row. Whatever its outcome, it is spent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntentRow {
@@ -59,6 +78,8 @@ pub struct IntentRow {
     pub class: String,
     /// When it was reserved, Unix milliseconds.
     pub reserved_at_ms: i64,
+    /// The same by the machine's own count, where it was known.
+    pub reserved_boot: Option<Boot>,
     /// What came of it; none while it is open.
     pub outcome: Option<Outcome>,
     /// The outcome in words.
@@ -124,8 +145,8 @@ pub struct WriteBatch {
 }
 
 /// The columns that [`intent`] reads, in its order.
-pub(super) const INTENT_COLUMNS: &str =
-    "step, run, incident, cluster, playbook, action, node, class, reserved_at_ms, outcome, detail, ended_at_ms";
+pub(super) const INTENT_COLUMNS: &str = "step, run, incident, cluster, playbook, action, node, class, reserved_at_ms, outcome, detail, ended_at_ms, \
+     boot, boot_ms";
 
 /// The columns that [`record`] reads, in its order.
 pub(super) const RECORD_COLUMNS: &str = "seq, at_ms, cluster, kind, version, body";
@@ -146,11 +167,16 @@ pub(super) fn intent(row: &Row<'_>) -> rusqlite::Result<(IntentRow, bool)> {
         node: row.get(6)?,
         class: row.get(7)?,
         reserved_at_ms: row.get(8)?,
+        reserved_boot: boot(row.get(12)?, row.get(13)?),
         outcome: outcome.map(|outcome| outcome.unwrap_or(Outcome::Unknown)),
         detail: row.get(10)?,
         ended_at_ms: row.get(11)?,
     };
     Ok((intent, sound))
+}
+
+fn boot(id: Option<String>, up_ms: Option<i64>) -> Option<Boot> {
+    Some(Boot { id: id?, up: Duration::from_millis(u64::try_from(up_ms?).ok()?) })
 }
 
 /// One record; none when its version or its body is not understood.

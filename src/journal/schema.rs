@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use super::error::JournalError;
 
 /// One entry a version; entry `n` leads from version `n` to `n + 1`. Entries are never changed, only added.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE intent (
         step           TEXT PRIMARY KEY,
         run            TEXT NOT NULL,
@@ -30,7 +31,12 @@ const MIGRATIONS: &[&str] = &["
         version INTEGER NOT NULL,
         body    TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE intent ADD COLUMN boot TEXT;
+    ALTER TABLE intent ADD COLUMN boot_ms INTEGER;
+",
+];
 
 /// The format that this program writes.
 const VERSION: i64 = MIGRATIONS.len() as i64;

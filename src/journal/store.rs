@@ -30,6 +30,9 @@ const PAGES_MAX: u32 = 131_072;
 const RECENT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// And never more than so many, the newest.
 const RECENT_MAX: u32 = 10_000;
+/// Every place in which a run is named before or beside its intent.
+const RUNS: &str = "SELECT cluster, run FROM intent UNION ALL SELECT cluster, body ->> '$.run' FROM record
+    WHERE kind IN ('command', 'announced') AND json_valid(body)";
 /// What an intent says that a crash left open.
 const INTERRUPTED: &str = "the program ended before the outcome was known";
 
@@ -59,6 +62,8 @@ pub struct Opened {
     pub last_incident: BTreeMap<String, u64>,
     /// The body of the newest record of each cluster's route.
     pub routes: BTreeMap<String, serde_json::Value>,
+    /// The bodies of the newest commands, at most 10,000, with their cluster and time, the oldest first.
+    pub commands: Vec<(String, i64, serde_json::Value)>,
     /// Intents with an outcome that is no known word; they count as *unknown*, hence as spent.
     pub bad_rows: u64,
 }
@@ -87,11 +92,11 @@ impl Journal {
         schema::migrate(&mut connection, &file)?;
         let interrupted = settle(&mut connection, now).map_err(JournalError::sqlite("settle", &file))?;
         let (intents_recent, bad_rows) = recent(&connection, now).map_err(JournalError::sqlite("read", &file))?;
-        let last_run =
-            numbers(&connection, "SELECT cluster, run FROM intent").map_err(JournalError::sqlite("read", &file))?;
+        let last_run = numbers(&connection, RUNS).map_err(JournalError::sqlite("read", &file))?;
         let named = "SELECT cluster, body ->> '$.incident' FROM record WHERE kind = 'incident' AND json_valid(body)";
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
+        let commands = commands(&connection).map_err(JournalError::sqlite("read", &file))?;
         prune::prune(&mut connection, now.0, pages_max).map_err(JournalError::sqlite("prune", &file))?;
 
         let (sender, jobs) = sync_channel(QUEUE_MAX);
@@ -101,7 +106,7 @@ impl Journal {
             .spawn(move || writer.run())
             .map_err(JournalError::io("start the writer of", &file))?;
         let journal = Journal { file, jobs: Some(sender), writer: Some(writer), _lock: lock };
-        Ok(Opened { journal, intents_recent, interrupted, last_run, last_incident, routes, bad_rows })
+        Ok(Opened { journal, intents_recent, interrupted, last_run, last_incident, routes, commands, bad_rows })
     }
 
     /// The journal's file.
@@ -204,6 +209,16 @@ fn numbers(connection: &Connection, query: &str) -> rusqlite::Result<BTreeMap<St
         *known = number.max(*known);
     }
     Ok(highest)
+}
+
+/// The newest commands; a body that is no JSON is passed over.
+fn commands(connection: &Connection) -> rusqlite::Result<Vec<(String, i64, serde_json::Value)>> {
+    let query = "SELECT cluster, at_ms, body FROM record WHERE kind = 'command' ORDER BY seq DESC LIMIT ?1";
+    let mut statement = connection.prepare(query)?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?));
+    let rows = statement.query_map([RECENT_MAX], read)?.collect::<rusqlite::Result<Vec<(String, i64, String)>>>()?;
+    let parsed = rows.into_iter().rev();
+    Ok(parsed.filter_map(|(cluster, at, body)| Some((cluster, at, serde_json::from_str(&body).ok()?))).collect())
 }
 
 /// The newest route of each cluster; a body that is no JSON is passed over.

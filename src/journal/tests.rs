@@ -24,6 +24,7 @@ fn intent(step: &str, reserved_at_ms: i64) -> IntentRow {
         node: "cp1".to_owned(),
         class: "service".to_owned(),
         reserved_at_ms,
+        reserved_boot: None,
         outcome: None,
         detail: None,
         ended_at_ms: None,
@@ -283,7 +284,7 @@ fn a_newer_format_is_refused_and_untouched() {
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(&file).unwrap();
     let error = Journal::open(folder.path(), NOW).unwrap_err();
-    assert!(matches!(error, JournalError::Newer { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(error, JournalError::Newer { found: 99, known: 2, .. }), "{error}");
     assert!(matches!(Reader::open(folder.path()), Err(JournalError::Newer { .. })));
     assert_eq!(before, fs::read(&file).unwrap());
 }

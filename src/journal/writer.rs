@@ -126,7 +126,7 @@ fn insert(
 ) -> Result<(), JournalError> {
     let mut statement = transaction
         .prepare(&format!(
-            "INSERT INTO intent ({INTENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            "INSERT INTO intent ({INTENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
         ))
         .map_err(failed)?;
     for intent in &batch.intents {
@@ -144,6 +144,8 @@ fn insert(
                 intent.outcome.map(|outcome| outcome.name()),
                 intent.detail.as_deref().map(clip),
                 intent.ended_at_ms,
+                intent.reserved_boot.as_ref().map(|boot| &boot.id),
+                intent.reserved_boot.as_ref().map(|boot| i64::try_from(boot.up.as_millis()).unwrap_or(i64::MAX)),
             ])
             .map_err(failed)?;
     }

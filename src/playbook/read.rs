@@ -5,6 +5,7 @@
 //! when: { finding: apiserver-down, for: 20s }
 //! require: [ talos-reachable, pod-settled: 5m ]        # names; with a duration where the check takes one
 //! limits: { per-node: 2 per 1h, per-cluster: 4 per 6h, cooldown: 5m }
+//! veto: 60s                                            # announced first; 60 s where a step is disruptive, else none
 //! steps:
 //!   - collect-evidence
 //!   - restart-service: { service: kubelet, deadline: 60s }
@@ -19,7 +20,7 @@ use defib_engine::check;
 use defib_engine::diagnosis;
 use defib_engine::finding::Rule;
 use defib_engine::playbook::{
-    Action, ActionClass, Limit, Limits, Playbook, Requirement, RestartableService, Verify, When,
+    Action, ActionClass, Limit, Limits, Playbook, RebootMode, Requirement, RestartableService, Verify, When,
 };
 use defib_engine::time::Human;
 
@@ -28,6 +29,9 @@ use crate::yaml::{self, Map, Node, Place, Problems, Value, Walk};
 const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Success is known by observations over several intervals; less time than this only ever fails.
 const WITHIN_MIN: Duration = Duration::from_secs(30);
+/// A disruptive run is announced for so long, where its playbook does not say otherwise.
+const VETO: Duration = Duration::from_secs(60);
+const VETO_MAX: Duration = Duration::from_secs(60 * 60);
 /// More runs than this in one window are no limit.
 const COUNT_MAX: u32 = 1_000;
 const STEPS_MAX: usize = 16;
@@ -45,13 +49,14 @@ pub fn parse(file: &Path, text: &str) -> Result<Playbook, Problems> {
 
 fn document(walk: &Walk<'_>) -> Option<Playbook> {
     let root = yaml::parse(walk)?;
-    let keys = ["name", "when", "require", "limits", "steps", "verify", "otherwise"];
+    let keys = ["name", "when", "require", "limits", "veto", "steps", "verify", "otherwise"];
     let map = walk.map(&root, "a playbook", &keys)?;
     let name = walk.required(&map, "name").and_then(|node| walk.name(node, "name"));
     let when = walk.required(&map, "when").and_then(|node| when(walk, node));
     let require = map.get("require").map_or_else(Vec::new, |node| require(walk, node));
     let limits = walk.required(&map, "limits").and_then(|node| limits(walk, node));
     let steps = walk.required(&map, "steps").and_then(|node| steps(walk, node));
+    let veto = map.get("veto").map(|node| veto(walk, node));
     let verify = walk.required(&map, "verify").and_then(|node| verify(walk, node));
     if let Some(node) = map.get("otherwise") {
         let notify = |text: &str| (text == "notify").then_some(());
@@ -66,7 +71,28 @@ fn document(walk: &Walk<'_>) -> Option<Playbook> {
             format!("cooldown {pause} is shorter than verify's within {within}: a run could follow one still judged");
         walk.problem(*cooldown, text);
     }
-    Some(Playbook { name: name?, when: when?, require, limits: limits?.0, steps: steps?, verify: verify? })
+    let steps = steps?;
+    let disruptive = steps.iter().any(|step| step.class() >= ActionClass::Disruptive);
+    let veto = match veto {
+        Some(veto) => veto?,
+        None if disruptive => VETO,
+        None => Duration::ZERO,
+    };
+    Some(Playbook { name: name?, when: when?, require, limits: limits?.0, veto, steps, verify: verify? })
+}
+
+/// `0s` for none.
+fn veto(walk: &Walk<'_>, node: &Node) -> Option<Duration> {
+    let text = walk.text(node, "veto")?;
+    if humantime::parse_duration(text).is_ok_and(|none| none.is_zero()) {
+        return Some(Duration::ZERO);
+    }
+    let veto = span(walk, node.place, text, "veto")?;
+    if veto > VETO_MAX {
+        walk.problem(node.place, format!("veto {} is longer than {}", Human(veto), Human(VETO_MAX)));
+        return None;
+    }
+    Some(veto)
 }
 
 fn when(walk: &Walk<'_>, node: &Node) -> Option<When> {
@@ -182,13 +208,18 @@ fn steps(walk: &Walk<'_>, node: &Node) -> Option<Vec<Action>> {
 
 fn step(walk: &Walk<'_>, node: &Node) -> Option<Action> {
     let (name, place, detail) = named(walk, node, "a step", "action or action: details")?;
-    let actions = ["collect-evidence", "restart-service"];
+    let actions = ["collect-evidence", "restart-service", "reboot-node"];
     let known =
         walk.word(place, name, "action", |text| actions.into_iter().find(|&a| a == text), actions.into_iter())?;
     match (known, detail) {
         ("restart-service", Some(detail)) => restart_service(walk, detail),
         ("restart-service", None) => {
             walk.problem(place, "action restart-service needs { service: …, deadline: … }".to_owned());
+            None
+        }
+        ("reboot-node", Some(detail)) => reboot_node(walk, detail),
+        ("reboot-node", None) => {
+            walk.problem(place, "action reboot-node needs { mode: …, deadline: … }".to_owned());
             None
         }
         (_, None) => Some(Action::CollectEvidence),
@@ -208,6 +239,16 @@ fn restart_service(walk: &Walk<'_>, node: &Node) -> Option<Action> {
     });
     let deadline = required_duration(walk, &map, "deadline");
     Some(Action::RestartService { service: service?, deadline: deadline?.0 })
+}
+
+fn reboot_node(walk: &Walk<'_>, node: &Node) -> Option<Action> {
+    let map = walk.map(node, "reboot-node", &["mode", "deadline"])?;
+    let mode = walk.required(&map, "mode").and_then(|node| {
+        let find = |text: &str| RebootMode::ALL.into_iter().find(|mode| mode.name() == text);
+        walk.word(node.place, walk.text(node, "mode")?, "mode", find, RebootMode::ALL.iter().map(|mode| mode.name()))
+    });
+    let deadline = required_duration(walk, &map, "deadline");
+    Some(Action::RebootNode { mode: mode?, deadline: deadline?.0 })
 }
 
 fn verify(walk: &Walk<'_>, node: &Node) -> Option<Verify> {

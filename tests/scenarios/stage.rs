@@ -318,8 +318,9 @@ impl Stage {
                 node: intent.node.clone(),
                 playbook: intent.playbook.clone(),
                 run: intent.run.clone(),
+                class: intent.class,
                 at: intent.at,
-                made: None,
+                age: None,
             });
         }
         for (step, _) in &batch.outcomes {

@@ -48,9 +48,11 @@ fn record(record: &Record, at: Tick) -> Vec<String> {
         Record::Hold { playbook, node, check, raised: false, .. } => {
             one("lifted", format!("{playbook} {node}: {check}"))
         }
-        Record::Decision { run, incident, playbook, node, passed } => {
+        Record::Announced { run, playbook, node, text } => one("announce", format!("{run} {playbook} {node}: {text}")),
+        Record::Decision { run, incident, playbook, node, by, passed } => {
             let incident = incident.as_deref().unwrap_or("no incident");
-            let mut lines = one("decision", format!("{run} {playbook} {node} for {incident}"));
+            let by = by.as_ref().map_or_else(String::new, |by| format!(", by {by}"));
+            let mut lines = one("decision", format!("{run} {playbook} {node} for {incident}{by}"));
             lines.extend(passed.iter().map(|(check, why)| format!("{:17}{check}: {why}", "")));
             lines
         }

@@ -1,8 +1,8 @@
 //! One Talos machine, asked directly at its own address, never through another one.
 //!
 //! Replies come as a list with one message a machine; a failure may hide inside an OK reply, in the message's metadata,
-//! and is read as the failure that it is. The only call that changes anything is [`Talos::restart_service`], which dials
-//! for itself, so that it is sent once or not at all.
+//! and is read as the failure that it is. The calls that change anything are [`Talos::restart_service`] and
+//! [`Talos::reboot`], which dial for themselves, so that each is sent once or not at all.
 
 mod credential;
 mod wire;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use defib_engine::observation::{Container, EtcdStatus, Failure, Service, TalosServices, Why};
+use defib_engine::playbook::RebootMode;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -167,17 +168,53 @@ impl Talos {
         send_before: Instant,
         deadline: Duration,
     ) -> Result<String, ActError> {
-        let until = Instant::now() + deadline;
-        let config = self.config().map_err(ActError::NotSent)?;
-        let channel = self.held.connect(config, send_before.min(until)).await.map_err(ActError::NotSent)?;
-        let request = wire::ServiceRestartRequest { id: id.to_owned() };
-        let answer = self.held.answer(until, async { machine(channel).service_restart(request).await });
-        let messages = answer.await.map_err(refused_or_unanswered)?.into_inner().messages;
+        let messages = self
+            .act(send_before, deadline, |mut machine| async move {
+                let request = wire::ServiceRestartRequest { id: id.to_owned() };
+                Ok(machine.service_restart(request).await?.into_inner().messages)
+            })
+            .await?;
         if messages.is_empty() {
             return Ok(String::new());
         }
         let restart = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
         Ok(detail(&restart.resp))
+    }
+
+    /// Reboots the machine. Sent at most once, as [`Talos::restart_service`] is. Talos answers when it has begun; a
+    /// connection that breaks instead leaves it unanswered.
+    ///
+    /// # Errors
+    /// [`ActError`] tells whether it may have been done.
+    pub async fn reboot(&self, mode: RebootMode, send_before: Instant, deadline: Duration) -> Result<String, ActError> {
+        let mode = match mode {
+            RebootMode::Default => wire::reboot_request::Mode::Default,
+            RebootMode::Powercycle => wire::reboot_request::Mode::Powercycle,
+        };
+        let messages = self
+            .act(send_before, deadline, |mut machine| async move {
+                let request = wire::RebootRequest { mode: mode.into() };
+                Ok(machine.reboot(request).await?.into_inner().messages)
+            })
+            .await?;
+        if messages.is_empty() {
+            return Ok(String::new());
+        }
+        let reboot = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
+        Ok(detail(&reboot.actor_id))
+    }
+
+    /// One call over a connection made for it.
+    async fn act<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        send_before: Instant,
+        deadline: Duration,
+        call: impl FnOnce(MachineServiceClient<Channel>) -> F,
+    ) -> Result<T, ActError> {
+        let until = Instant::now() + deadline;
+        let config = self.config().map_err(ActError::NotSent)?;
+        let channel = self.held.connect(config, send_before.min(until)).await.map_err(ActError::NotSent)?;
+        self.held.answer(until, call(machine(channel))).await.map_err(refused_or_unanswered)
     }
 
     async fn ask<T, F: Future<Output = Result<T, Status>>>(

@@ -1,3 +1,5 @@
+//! Windows, cooldowns and clocks: what refills a limit, and what never does.
+
 use super::*;
 use crate::playbook::{Action, Limits, RebootMode, RestartableService, Verify, When};
 

@@ -176,6 +176,12 @@ impl MachineService for Machined {
         self.answer(&request, "ServiceRestart", &request.get_ref().id, work).await
     }
 
+    async fn reboot(&self, request: Request<wire::RebootRequest>) -> Answer<wire::RebootResponse> {
+        let mode = request.get_ref().mode().as_str_name();
+        let work = async { Err(Status::unimplemented("this machined boots its node once")) };
+        self.answer(&request, "Reboot", mode, work).await
+    }
+
     async fn containers(&self, request: Request<wire::ContainersRequest>) -> Answer<wire::ContainersResponse> {
         let (metadata, socket) = (self.metadata(), self.layout.containerd_socket(self.node));
         let asked = request.get_ref();
