@@ -21,6 +21,7 @@ use defib_engine::playbook::Playbook;
 use defib_engine::record::{Batch, Record, RunEnd};
 use defib_engine::route::Route;
 use defib_engine::status::Status;
+use defib_engine::time::Tick;
 use serde_json::json;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,12 +33,13 @@ use crate::config::{Cluster, Config};
 use crate::driver::{Driver, Ports};
 use crate::execute::Executor;
 use crate::hub::{Hub, Owed, Question, Settled, Watched};
-use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, WriteBatch, account};
+use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, WriteBatch, account, alive};
 use crate::lifeline::Lifelines;
 use crate::metrics::{self, Gauges};
 use crate::observe::{self, Observer};
+use crate::report::layers;
 use crate::web::socket::Socket;
-use crate::web::{self, Health};
+use crate::web::{self, Health, Listening, Site};
 
 /// Observations and outcomes that wait for the loop; a full queue makes the observers wait.
 const EVENTS_MAX: usize = 1024;
@@ -49,6 +51,8 @@ const WISHES_MAX: usize = 256;
 const STORY_MAX: usize = 1024;
 /// Events that one turn folds in.
 const TURN_MAX: usize = 256;
+/// How the layers are is written down at most this often.
+const LAYERS_EVERY: Duration = Duration::from_secs(5);
 /// How long the journal is waited for at the end.
 const END_WITHIN: Duration = Duration::from_millis(1_500);
 
@@ -72,6 +76,9 @@ pub enum DaemonError {
     /// The lifelines have no thread.
     #[error("cannot start the lifelines")]
     Lifelines(#[source] std::io::Error),
+    /// The dashboard has no token.
+    #[error("cannot make the dashboard's token")]
+    Token(#[source] std::io::Error),
     /// Signals cannot be heard.
     #[error("cannot hear signals")]
     Signals(#[source] std::io::Error),
@@ -106,7 +113,6 @@ pub async fn run(
     let listener =
         web::bind(config.listen).await.map_err(|source| DaemonError::Listen { address: config.listen, source })?;
     let upkeep = recorder.clone();
-    tokio::spawn(web::serve(listener, Arc::clone(&health), recorder));
     tokio::spawn(async move {
         let mut every = tokio::time::interval(Duration::from_secs(5));
         loop {
@@ -114,7 +120,8 @@ pub async fn run(
             upkeep.run_upkeep();
         }
     });
-    round(config, playbooks, print, kept, (health, lifelines), ends).await
+    let listening = Listening::new(listener, recorder, &config.names).map_err(DaemonError::Token)?;
+    round(config, playbooks, print, kept, (health, lifelines, Some(listening)), ends).await
 }
 
 /// Runs without the listener until `ends` is ready: what `defib recover` needs where no daemon runs. Its caller speaks with
@@ -134,7 +141,7 @@ pub async fn once(
         return Err(error.clone().into());
     }
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
-    round(config, playbooks, print, kept, (health, Lifelines::default()), ends).await
+    round(config, playbooks, print, kept, (health, Lifelines::default(), None), ends).await
 }
 
 /// What is kept between processes: the journal, or why there is none, and what it says of earlier ones.
@@ -143,10 +150,13 @@ struct Kept {
     journal: Result<Journal, JournalError>,
     saved: defib_engine::event::Saved,
     interrupted: Vec<String>,
+    /// When the process before last gave a sign of life, Unix milliseconds.
+    lived_until_ms: Option<i64>,
 }
 
 impl Kept {
     fn open(config: &Config, clock: Clock) -> Result<Kept, DaemonError> {
+        let lived_until_ms = alive::lived_until(&config.journal);
         match Journal::open(&config.journal, clock.now().wall) {
             Ok(opened) => {
                 let saved = account::saved(&opened, crate::clock::boot().as_ref());
@@ -155,12 +165,12 @@ impl Kept {
                     tracing::warn!(step, action, node, "interrupted: unknown, and spent");
                 }
                 let interrupted = opened.interrupted.into_iter().map(|intent| intent.step).collect();
-                Ok(Kept { clock, journal: Ok(opened.journal), saved, interrupted })
+                Ok(Kept { clock, journal: Ok(opened.journal), saved, interrupted, lived_until_ms })
             }
             Err(error @ JournalError::Held { .. }) => Err(error.into()),
             Err(error) => {
                 let saved = defib_engine::event::Saved::default();
-                Ok(Kept { clock, journal: Err(error), saved, interrupted: Vec::new() })
+                Ok(Kept { clock, journal: Err(error), saved, interrupted: Vec::new(), lived_until_ms: None })
             }
         }
     }
@@ -172,10 +182,10 @@ async fn round(
     playbooks: Vec<Playbook>,
     print: impl FnMut(&NewRecord) + Send + 'static,
     kept: Kept,
-    (health, lifelines): (Arc<Health>, Lifelines),
+    (health, lifelines, listening): (Arc<Health>, Lifelines, Option<Listening>),
     ends: impl Future<Output = &'static str>,
 ) -> Result<(), DaemonError> {
-    let Kept { clock, journal, saved, interrupted } = kept;
+    let Kept { clock, journal, saved, interrupted, lived_until_ms } = kept;
     let without_journal = journal.as_ref().err().map(words);
     if let Some(why) = &without_journal {
         tracing::error!("observing only, nothing will be started: {why}");
@@ -189,6 +199,14 @@ async fn round(
             tracing::error!(%error, journal = %config.journal.display(), "no socket: commands cannot reach this daemon");
         }
         Err(_) => {}
+    }
+
+    if let Some(Listening { listener, metrics, guard }) = listening {
+        let site = Site::new(Arc::clone(&hub), Arc::clone(&health), metrics, guard, config.journal.clone());
+        tokio::spawn(web::serve(listener, Arc::new(site)));
+    }
+    if journal.is_ok() {
+        tokio::spawn(own::live(config.journal.clone()));
     }
 
     let (events, mut incoming) = mpsc::channel(EVENTS_MAX);
@@ -206,6 +224,7 @@ async fn round(
         "clusters": config.clusters.iter().map(cluster_words).collect::<Vec<_>>(),
         "journal": config.journal.display().to_string(), "listen": config.listen.to_string(),
         "armed": config.clusters.iter().flat_map(|cluster| cluster.arm.iter().cloned()).collect::<BTreeSet<_>>(),
+        "lived_until_ms": lived_until_ms,
         "interrupted": interrupted,
         "without_journal": without_journal,
     });
@@ -221,6 +240,8 @@ async fn round(
         hub: Arc::clone(&hub),
         owed: Owed::default(),
         open: BTreeMap::new(),
+        levels: BTreeMap::new(),
+        levels_written_at: None,
     };
     ports.life("start", started, clock);
     let mut driver = Driver::new(&settings, &saved, clock.now(), ports);
@@ -231,6 +252,7 @@ async fn round(
         let wake = driver.turn(pending.drain(..), clock.now());
         health.turned();
         hub.turned();
+        driver.ports.layers(clock);
         metrics::heartbeat(clock.now().wall.0);
         let wake = clock.instant(wake.unwrap_or_else(|| clock.tick()).max(clock.tick()));
         tokio::select! {
@@ -310,6 +332,9 @@ struct Live {
     owed: Owed,
     /// Intents that were handed to the journal and have no outcome yet, with what they do and their run.
     open: BTreeMap<String, Open>,
+    /// Every cluster's layers as they are, and as they were last written down.
+    levels: BTreeMap<ClusterId, (serde_json::Value, serde_json::Value)>,
+    levels_written_at: Option<Tick>,
 }
 
 /// An intent without an outcome.
@@ -328,6 +353,25 @@ impl Live {
         let record = account::life(kind, body, clock.now().wall);
         self.tell(&record);
         self.append(WriteBatch { records: vec![record], ..WriteBatch::default() });
+    }
+
+    /// Writes down how the layers of every cluster are, where that changed; never sooner than [`LAYERS_EVERY`] after the
+    /// last time, so that a cluster that flaps cannot fill the journal.
+    fn layers(&mut self, clock: Clock) {
+        let now = clock.now();
+        if self.levels_written_at.is_some_and(|at| now.mono.since(at) < LAYERS_EVERY) {
+            return;
+        }
+        let mut batch = WriteBatch::default();
+        for (cluster, (levels, written)) in self.levels.iter_mut().filter(|(_, (levels, written))| levels != written) {
+            written.clone_from(levels);
+            let record = account::life("layers", levels.clone(), now.wall);
+            batch.records.push(NewRecord { cluster: cluster.clone(), ..record });
+        }
+        if !batch.records.is_empty() {
+            self.levels_written_at = Some(now.mono);
+            self.append(batch);
+        }
     }
 
     /// For what nobody waits for.
@@ -423,6 +467,7 @@ impl Ports for Live {
         self.health.judged(cluster, status.store_answers);
         self.gauges.show(cluster, status);
         self.hub.publish(cluster, status);
+        self.levels.entry(cluster.clone()).or_default().0 = layers::body(status);
     }
 
     fn reply(&mut self, command: u64, reply: Reply) {

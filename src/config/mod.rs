@@ -27,8 +27,10 @@ pub struct Config {
     pub mode: Mode,
     /// The folder that holds the journal.
     pub journal: PathBuf,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served; a loopback address.
+    /// Where the dashboard, `/metrics`, `/healthz` and `/readyz` are served; a loopback address.
     pub listen: SocketAddr,
+    /// Names under which the dashboard is reached besides the loopback's own: through a proxy or a tunnel.
+    pub names: Vec<String>,
     /// A folder of playbooks that add to the shipped ones, or replace them by name.
     pub playbooks: Option<PathBuf>,
     /// Addresses outside the clusters that tell whether we ourselves are connected.

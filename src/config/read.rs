@@ -4,6 +4,7 @@
 //! mode: observe                # observe | act; observe where it is left out
 //! journal: journal             # folder; ./journal where it is left out
 //! listen: 127.0.0.1:9870       # loopback only; this where it is left out
+//! names: [ops.example]         # of the dashboard, besides the loopback's own; none where it is left out
 //! playbooks: playbooks         # folder; none where it is left out
 //! canaries: ["192.0.2.254:9"]
 //! clusters:
@@ -37,6 +38,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 const CLUSTERS_MAX: usize = 500;
 /// Canaries are asked all the time; more of them tell nothing more.
 const CANARIES_MAX: usize = 16;
+const NAMES_MAX: usize = 16;
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9870);
 
 /// Reads and validates the file. Whether the armed playbooks exist is not checked: see [`read_with`].
@@ -85,12 +87,13 @@ type Armed = Vec<(String, Place)>;
 
 fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     let root = yaml::parse(walk)?;
-    let keys = ["mode", "journal", "listen", "playbooks", "canaries", "clusters"];
+    let keys = ["mode", "journal", "listen", "names", "playbooks", "canaries", "clusters"];
     let map = walk.map(&root, "the file", &keys)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let path = |key: &str| map.get(key).and_then(|node| walk.text(node, key)).map(|text| folder.join(text));
     let mode = mode(walk, &map);
     let listen = map.get("listen").map_or(Some(LISTEN), |node| listen(walk, node));
+    let names = map.get("names").map_or_else(Vec::new, |node| names(walk, node));
     let canaries = map.get("canaries").map_or_else(Vec::new, |node| canaries(walk, node));
     let journal = path("journal").unwrap_or_else(|| folder.join("journal"));
     let playbooks = path("playbooks");
@@ -105,7 +108,7 @@ fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     }
     let canaries = canaries.into_iter().map(|(address, _)| address).collect();
     Some((
-        Config { file: file.to_owned(), mode: mode?, journal, listen: listen?, playbooks, canaries, clusters },
+        Config { file: file.to_owned(), mode: mode?, journal, listen: listen?, names, playbooks, canaries, clusters },
         armed,
     ))
 }
@@ -128,6 +131,26 @@ fn listen(walk: &Walk<'_>, node: &Node) -> Option<SocketAddr> {
         return None;
     }
     Some(address)
+}
+
+/// Names of hosts, without ports.
+fn names(walk: &Walk<'_>, node: &Node) -> Vec<String> {
+    let items = walk.list(node, "names").unwrap_or_default();
+    if items.len() > NAMES_MAX {
+        walk.problem(node.place, format!("{} names are more than {NAMES_MAX}", items.len()));
+    }
+    let read = |node: &Node| {
+        let name = walk.text(node, "name")?;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
+        if name.is_empty() || !name.chars().all(plain) {
+            walk.problem(node.place, format!("name {name} is no host's name, such as ops.example (without a port)"));
+            return None;
+        }
+        Some((name.to_owned(), node.place))
+    };
+    let names: Vec<_> = items.iter().filter_map(read).collect();
+    walk.unique("name", names.iter().map(|(name, place)| (name, *place)));
+    names.into_iter().map(|(name, _)| name).collect()
 }
 
 fn canaries(walk: &Walk<'_>, node: &Node) -> Vec<(SocketAddr, Place)> {

@@ -11,6 +11,7 @@ const WHOLE: &str = r#"
 mode: act
 journal: state/journal
 listen: "[::1]:9870"
+names: [ops.example]
 playbooks: playbooks
 canaries: ["192.0.2.254:9"]
 clusters:
@@ -58,6 +59,7 @@ fn a_whole_file_is_read() {
     assert_eq!(config.journal, folder.path().join("state/journal"));
     assert_eq!(config.playbooks, Some(folder.path().join("playbooks")));
     assert_eq!(config.listen.to_string(), "[::1]:9870");
+    assert_eq!(config.names, ["ops.example"]);
     assert_eq!(config.canaries, ["192.0.2.254:9".parse().unwrap()]);
     let [lab, home] = config.clusters.as_slice() else { unreachable!() };
     assert_eq!(lab.vip.unwrap().to_string(), "192.0.2.100:6443");

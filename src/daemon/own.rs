@@ -11,11 +11,27 @@ use defib_engine::event::{Event, ObserverHealth};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::journal::alive;
 
 const FILE: &str = "pause";
+/// A gap in the dashboard's strips is this much too long at most.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_millis(500);
 /// What is read of the file.
 const BYTES_MAX: u64 = 256;
+
+/// Gives signs of life beside the journal for as long as the process lives.
+pub(super) async fn live(journal: PathBuf) {
+    loop {
+        let folder = journal.clone();
+        match tokio::task::spawn_blocking(move || alive::touch(&folder)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "no sign of life could be given"),
+            Err(_) => return,
+        }
+        tokio::time::sleep(ALIVE_EVERY).await;
+    }
+}
 
 /// Watches until the loop is gone.
 pub(super) async fn watch(journal: PathBuf, clock: Clock, events: mpsc::Sender<Event>) {

@@ -2,7 +2,8 @@
 //!
 //! | kind | body |
 //! |---|---|
-//! | `start`, `stop` | pid, version, mode; why it ended |
+//! | `start`, `stop` | pid, version, mode, lived_until_ms (of the process before); why it ended |
+//! | `layers` | each layer's level: well, unknown, risk, outage |
 //! | `finding` | finding, scope, change (raised, cleared), text |
 //! | `incident` | incident, state, root, root_scope, findings [{finding, scope}], text |
 //! | `hold` | playbook, node, check, change, text, lifts |

@@ -10,6 +10,7 @@
 //! every time comes from the caller.
 
 pub mod account;
+pub mod alive;
 mod error;
 mod lock;
 mod prune;

@@ -3,6 +3,7 @@
 //! Everything is made from rows and from `api` shapes, so that the daemon's story, `history`, `status` and `check` use the
 //! same words. Left out: printing, which is the command line's.
 
+pub mod layers;
 pub mod line;
 mod page;
 pub mod picture;

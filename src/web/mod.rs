@@ -1,10 +1,17 @@
-//! The one listener: `/metrics`, `/healthz`, `/readyz`, on the loopback.
+//! The one TCP listener, on the loopback: `/metrics`, `/healthz`, `/readyz`, and the dashboard (`site`).
 //!
 //! `/healthz` is 200 while the loop goes round; `/readyz` is 200 once every cluster has been judged and while the journal
-//! answers. Bounded: [`CONNECTIONS_MAX`] connections, [`HEADER_WITHIN`] for a request's head, bodies are not read.
+//! answers. Bounded: [`CONNECTIONS_MAX`] connections, [`HEADER_WITHIN`] for a request's head, a form's size (`guard`), pages
+//! that listen (`events`).
 
 pub mod api;
+mod events;
+mod guard;
+mod html;
+mod page;
+mod site;
 pub mod socket;
+mod strip;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -13,18 +20,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use guard::Guard;
+pub use site::Site;
+
 use crate::clock::Clock;
 
-const CONNECTIONS_MAX: usize = 16;
+/// The pages that listen, and room for scrapes, probes and people beside them.
+const CONNECTIONS_MAX: usize = 3 * events::LISTENERS_MAX;
 const HEADER_WITHIN: Duration = Duration::from_secs(5);
 /// The loop goes round at least every second; after this long it is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -83,6 +94,29 @@ impl Health {
     }
 }
 
+/// What the dashboard and the metrics are served with.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where.
+    pub listener: TcpListener,
+    /// What was counted.
+    pub metrics: PrometheusHandle,
+    /// Who may ask for what.
+    pub guard: Guard,
+}
+
+impl Listening {
+    /// With a token of its own. `names` are those under which the dashboard is reached besides the loopback's own.
+    ///
+    /// # Errors
+    /// Where the system does not say where it listens, or gives no randomness for the token.
+    pub fn new(listener: TcpListener, metrics: PrometheusHandle, names: &[String]) -> std::io::Result<Listening> {
+        let guard = Guard::new(listener.local_addr()?.ip(), names);
+        let guard = guard.ok_or_else(|| std::io::Error::other("the system gives no randomness"))?;
+        Ok(Listening { listener, metrics, guard })
+    }
+}
+
 /// Binds the listener.
 ///
 /// # Errors
@@ -91,8 +125,11 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+/// An answer: at once, or beat by beat.
+type Answer = api::Reply;
+
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: PrometheusHandle) {
+pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -105,11 +142,11 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Promethe
                 continue;
             }
         };
-        let (health, metrics) = (Arc::clone(&health), metrics.clone());
+        let site = Arc::clone(&site);
         tokio::spawn(async move {
             let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let response = respond(request.method(), request.uri().path(), &health, &metrics);
-                async move { Ok::<_, Infallible>(response) }
+                let site = Arc::clone(&site);
+                async move { Ok::<_, Infallible>(site.respond(request).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -123,32 +160,37 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Promethe
     }
 }
 
-fn respond(method: &Method, path: &str, health: &Health, metrics: &PrometheusHandle) -> Response<Full<Bytes>> {
-    let (status, kind, body) = match (method, path) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4", metrics.render()),
+/// `/metrics`, `/healthz` and `/readyz`, for programs, under whatever name they ask; none for any other path.
+fn for_programs(method: &Method, path: &str, health: &Health, metrics: impl FnOnce() -> String) -> Option<Answer> {
+    let answer = match (method, path) {
+        (_, path) if !matches!(path, "/metrics" | "/healthz" | "/readyz") => return None,
+        (&Method::GET, "/metrics") => text(StatusCode::OK, "text/plain; version=0.0.4", metrics()),
         (&Method::GET, "/healthz") => match health.stuck_for() {
-            None => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+            None => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
             Some(still) => {
-                let text = format!("the loop has not gone round for {} s\n", still.as_secs());
-                (StatusCode::SERVICE_UNAVAILABLE, "text/plain", text)
+                let said = format!("the loop has not gone round for {} s\n", still.as_secs());
+                text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", said)
             }
         },
-        (&Method::GET, "/readyz") => match health.missing().as_slice() {
-            [] => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET, _) => match health.missing().as_slice() {
+            [] => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
             missing => {
                 let why = health.cannot_act.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let text = match why {
+                let said = match why {
                     Some(why) => format!("observing only: {why}\n"),
                     None => format!("not judged yet, or without a journal: {}\n", missing.join(", ")),
                 };
-                (StatusCode::SERVICE_UNAVAILABLE, "text/plain", text)
+                text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", said)
             }
         },
-        (&Method::GET, _) => (StatusCode::NOT_FOUND, "text/plain", "try /metrics, /healthz or /readyz\n".to_owned()),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
     };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    response
+    Some(answer)
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()).boxed());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
 }
