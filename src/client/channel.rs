@@ -54,9 +54,13 @@ impl Held {
     ///
     /// # Errors
     /// [`Trouble`]; `deadline` covers the dial too.
-    pub async fn ask<T, F: Future<Output = Result<T, Status>>>(
+    pub async fn ask<
+        T,
+        F: Future<Output = Result<T, Status>>,
+        C: Future<Output = Result<Arc<ClientConfig>, Trouble>>,
+    >(
         &self,
-        config: impl Fn() -> Result<Arc<ClientConfig>, Trouble>,
+        config: impl Fn(Instant) -> C,
         deadline: Duration,
         question: impl Fn(Channel) -> F,
     ) -> Result<T, Trouble> {
@@ -69,7 +73,7 @@ impl Held {
                 answer => return answer,
             }
         }
-        let channel = self.connect(config()?, until).await?;
+        let channel = self.connect(config(until).await?, until).await?;
         self.answer(until, question(channel)).await
     }
 

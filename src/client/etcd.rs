@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use defib_engine::observation::EtcdStatus;
 use etcd_client::{Channel, Client, Error, GetOptions};
-use rustls::ClientConfig;
 use tonic::Status;
 
 use super::channel::Held;
-use super::tls::Files;
+use super::kept::Kept;
 use super::{Trouble, detail};
 
 /// The key that is read. It need not exist: reading nothing proves the same.
@@ -33,14 +32,14 @@ pub enum Read {
 /// One member of one etcd.
 #[derive(Debug)]
 pub struct Member {
-    credential: Arc<Files>,
+    credential: Arc<Kept>,
     held: Held,
 }
 
 impl Member {
     /// The member whose clients are served at this address. Nothing is dialled yet.
     #[must_use]
-    pub fn new(credential: Arc<Files>, address: SocketAddr) -> Member {
+    pub fn new(credential: Arc<Kept>, address: SocketAddr) -> Member {
         Member { credential, held: Held::new(address) }
     }
 
@@ -51,7 +50,7 @@ impl Member {
     pub async fn status(&self, deadline: Duration) -> Result<EtcdStatus, Trouble> {
         self.held
             .ask(
-                || self.config(),
+                |until| self.credential.client_config(until),
                 deadline,
                 |channel| async {
                     let answer = client(channel).await?.maintenance_client().status().await.map_err(status_of)?;
@@ -88,7 +87,7 @@ impl Member {
         let options = options.with_count_only();
         self.held
             .ask(
-                || self.config(),
+                |until| self.credential.client_config(until),
                 deadline,
                 |channel| {
                     let options = Some(options.clone());
@@ -96,10 +95,6 @@ impl Member {
                 },
             )
             .await
-    }
-
-    fn config(&self) -> Result<Arc<ClientConfig>, Trouble> {
-        self.credential.client_config().map_err(Trouble::own_side)
     }
 }
 

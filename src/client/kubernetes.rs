@@ -32,7 +32,8 @@ use tokio_rustls::TlsConnector;
 
 use super::certificate::not_after;
 use super::failure::{dial, of_io, trouble_of_io};
-use super::tls::{self, Files};
+use super::kept::Kept;
+use super::tls;
 use super::{CONNECT_WITHIN, Trouble, detail};
 
 /// An answer's body may be so large; a verbose `/readyz` has 2 KiB.
@@ -80,15 +81,15 @@ impl Shown {
 #[derive(Debug)]
 pub struct Kubernetes {
     address: SocketAddr,
-    files: Arc<Files>,
+    credential: Arc<Kept>,
     held: Mutex<Option<Connection>>,
 }
 
 impl Kubernetes {
     /// Nothing is opened or dialled yet.
     #[must_use]
-    pub fn new(address: SocketAddr, files: Arc<Files>) -> Kubernetes {
-        Kubernetes { address, files, held: Mutex::default() }
+    pub fn new(address: SocketAddr, credential: Arc<Kept>) -> Kubernetes {
+        Kubernetes { address, credential, held: Mutex::default() }
     }
 
     /// Asks for `path` over the held connection, or over a fresh one where none is held, or where the credential has
@@ -97,7 +98,7 @@ impl Kubernetes {
     /// # Errors
     /// [`Trouble`]: how the server failed, or why nothing can be said of it. 401 and 403 are [`Why::Unauthorized`].
     pub async fn get(&self, path: &str, until: Instant) -> Result<Answer, Trouble> {
-        let config = self.files.client_config().map_err(Trouble::own_side)?;
+        let config = self.credential.client_config(until).await?;
         let held = self.held().take().filter(|held| held.is_open() && Arc::ptr_eq(&held.config, &config));
         let mut connection = match held {
             Some(held) => held,
@@ -113,7 +114,7 @@ impl Kubernetes {
     /// # Errors
     /// As [`Kubernetes::get`].
     pub async fn open(&self, until: Instant) -> Result<Connection, Trouble> {
-        open(self.address, self.files.client_config().map_err(Trouble::own_side)?, until).await
+        open(self.address, self.credential.client_config(until).await?, until).await
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod channel;
 pub mod etcd;
 pub mod failure;
+pub mod kept;
 pub mod kubernetes;
 pub mod talos;
 pub mod tls;

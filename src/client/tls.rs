@@ -16,7 +16,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
-use super::certificate;
+use super::kept::Source;
+use super::{Trouble, certificate};
 use crate::config::Credential;
 
 /// A PEM file may be so large.
@@ -87,6 +88,16 @@ pub struct Files {
     made: Mutex<Option<Made>>,
 }
 
+impl Source for Files {
+    fn read(&self) -> Result<Arc<ClientConfig>, Trouble> {
+        self.client_config().map_err(Trouble::own_side)
+    }
+
+    fn not_after(&self) -> Option<SystemTime> {
+        Files::not_after(self)
+    }
+}
+
 enum Origin {
     Disk(Credential),
     /// The PEM texts in the order authority, certificate, key, and where they were written.
@@ -141,6 +152,12 @@ impl Files {
         }
     }
 
+    /// Until when the certificate that was read last is valid.
+    #[must_use]
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.not_after
+    }
+
     fn place(&self, part: usize) -> PathBuf {
         match &self.origin {
             Origin::Memory(file, _) => file.clone(),
@@ -161,7 +178,7 @@ impl Files {
         Ok(Some(stamps))
     }
 
-    fn read(&self, part: usize) -> Result<Vec<u8>, TlsError> {
+    fn bytes(&self, part: usize) -> Result<Vec<u8>, TlsError> {
         if let Origin::Memory(_, texts) = &self.origin {
             return Ok(texts[part].clone());
         }
@@ -195,7 +212,7 @@ impl Files {
 
     /// Every block of one kind; at least one.
     fn blocks<T: PemObject>(&self, part: usize, what: &'static str) -> Result<Vec<T>, TlsError> {
-        let text = self.read(part)?;
+        let text = self.bytes(part)?;
         let found: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();
         match found {
             Err(source) => Err(TlsError::Broken { file: self.place(part), source }),

@@ -22,6 +22,7 @@ use defib_engine::observation::{Failure, Observation, Path, ProbeKind, Seen, Sta
 use tokio::sync::Mutex;
 
 use crate::client::etcd::Member;
+use crate::client::kept::Kept;
 use crate::client::kubernetes::Kubernetes;
 use crate::client::talos::{Credential, Talos};
 use crate::client::tls::Files;
@@ -74,9 +75,9 @@ impl Observer {
     }
 
     fn add_cluster(&mut self, cluster: &Cluster) {
-        let kubernetes = cluster.kubernetes.as_ref().map(|credential| Arc::new(Files::new(credential)));
-        let etcd = cluster.etcd.as_ref().map(|credential| Arc::new(Files::new(credential)));
-        let talos = cluster.talos.as_ref().map(|talos| Arc::new(Credential::new(talos)));
+        let kubernetes = cluster.kubernetes.as_ref().map(|credential| Arc::new(Kept::new(Files::new(credential))));
+        let etcd = cluster.etcd.as_ref().map(|credential| Arc::new(Kept::new(Files::new(credential))));
+        let talos = cluster.talos.as_ref().map(|talos| Arc::new(Kept::new(Credential::new(talos))));
         for node in &cluster.nodes {
             let target = Target::Node(cluster.name.clone(), node.name.clone());
             if let Some(files) = &kubernetes {
@@ -101,13 +102,7 @@ impl Observer {
         }
     }
 
-    fn add_machine(
-        &mut self,
-        cluster: &Cluster,
-        node: &Node,
-        target: &Target,
-        credential: &Arc<Credential>,
-    ) -> Arc<Talos> {
+    fn add_machine(&mut self, cluster: &Cluster, node: &Node, target: &Target, credential: &Arc<Kept>) -> Arc<Talos> {
         let address = SocketAddr::new(node.address, cluster.ports.talos);
         let machine = Arc::new(Talos::new(Arc::clone(credential), address));
         for kind in [ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog] {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use defib::client::Trouble;
+use defib::client::kept::Kept;
 use defib::client::talos::{ActError, Credential, Talos};
 use defib::config;
 use defib_engine::observation::{Failure, Why};
@@ -21,7 +22,7 @@ fn soon() -> tokio::time::Instant {
 
 fn talos(stage: &Stage, node: Node, context: &str) -> Talos {
     let source = config::Talos { talosconfig: stage.lab.layout().talosconfig(), context: Some(context.to_owned()) };
-    Talos::new(Arc::new(Credential::new(&source)), SocketAddr::from((node.address(), TALOS_PORT)))
+    Talos::new(Arc::new(Kept::new(Credential::new(&source))), SocketAddr::from((node.address(), TALOS_PORT)))
 }
 
 pub(crate) fn reads(stage: &Stage) {
@@ -84,7 +85,8 @@ pub(crate) fn stranger(stage: &Stage) {
     stage.in_ops(async || {
         let source = config::Talos { talosconfig: file, context: None };
         let address = SocketAddr::from((Node::Cp1.address(), TALOS_PORT));
-        let error = Talos::new(Arc::new(Credential::new(&source)), address).services(WITHIN).await.unwrap_err();
+        let error =
+            Talos::new(Arc::new(Kept::new(Credential::new(&source))), address).services(WITHIN).await.unwrap_err();
         // The alert may be overtaken by the reset of the connection that it ends.
         let refused = matches!(
             &error,

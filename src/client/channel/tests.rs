@@ -7,6 +7,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::client::etcd::Member;
+use crate::client::kept::Kept;
 use crate::client::testing::{Authority, LOOPBACK, Server};
 use crate::client::tls::Files;
 
@@ -28,7 +29,7 @@ impl Bench {
     }
 
     fn member(&self, address: SocketAddr) -> Member {
-        Member::new(Arc::new(Files::new(&self.authority.credential(self.folder.path()))), address)
+        Member::new(Arc::new(Kept::new(Files::new(&self.authority.credential(self.folder.path())))), address)
     }
 
     async fn trouble(&self, server: &Server) -> Trouble {
@@ -150,7 +151,7 @@ async fn a_server_that_does_not_know_us_says_nothing_of_itself() {
     let credential = stranger.credential(bench.folder.path());
     // The server's authority is right, our certificate comes from another one.
     std::fs::write(&credential.ca, &bench.authority.pem).unwrap();
-    let member = Member::new(Arc::new(Files::new(&credential)), server.address);
+    let member = Member::new(Arc::new(Kept::new(Files::new(&credential))), server.address);
     let trouble = member.status(DEADLINE).await.unwrap_err();
     assert!(matches!(trouble, Trouble::Unknown(Why::Unauthorized(_))), "{trouble:?}");
 }
@@ -160,7 +161,7 @@ async fn a_credential_that_cannot_be_read_is_our_own_side() {
     let bench = Bench::new();
     let credential = bench.authority.credential(bench.folder.path());
     std::fs::remove_file(&credential.key).unwrap();
-    let member = Member::new(Arc::new(Files::new(&credential)), (LOOPBACK, 9).into());
+    let member = Member::new(Arc::new(Kept::new(Files::new(&credential))), (LOOPBACK, 9).into());
     let trouble = member.status(DEADLINE).await.unwrap_err();
     assert!(matches!(&trouble, Trouble::Unknown(Why::OwnSide(text)) if text.contains("client.key")), "{trouble:?}");
 }
@@ -173,7 +174,7 @@ async fn a_held_connection_that_was_closed_is_dialled_anew() {
     let held = Held::new(server.address);
     held.connect(Arc::clone(&config), Instant::now() + DEADLINE).await.unwrap();
     drop(server);
-    let asked = held.ask(|| Ok(Arc::clone(&config)), DEADLINE, |channel| async { maintenance(channel).await });
+    let asked = held.ask(|_| ready(Ok(Arc::clone(&config))), DEADLINE, |channel| async { maintenance(channel).await });
     assert_eq!(asked.await, Err(Failure::Refused.into()));
 }
 
@@ -191,7 +192,7 @@ async fn silence_on_a_held_connection_does_not_hide_that_nobody_listens() {
     let config = Files::new(&bench.authority.credential(bench.folder.path())).client_config().unwrap();
     let held = Held::new(address);
     held.connect(Arc::clone(&config), Instant::now() + DEADLINE).await.unwrap();
-    let asked = held.ask(|| Ok(Arc::clone(&config)), DEADLINE, |channel| async { maintenance(channel).await });
+    let asked = held.ask(|_| ready(Ok(Arc::clone(&config))), DEADLINE, |channel| async { maintenance(channel).await });
     assert_eq!(asked.await, Err(Failure::Refused.into()));
     serve.abort();
 }

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::*;
+use crate::client::tls::Files;
 use crate::config::Credential;
 use crate::observe::poll;
 use defib_engine::observation::{Facts, ProbeKind, Seen};
@@ -56,7 +57,7 @@ impl World {
     }
 
     fn client(&self, address: SocketAddr) -> Kubernetes {
-        Kubernetes::new(address, Arc::new(Files::new(&self.credential())))
+        Kubernetes::new(address, Arc::new(Kept::new(Files::new(&self.credential()))))
     }
 
     fn acceptor(&self, params: CertificateParams, asks_for_ours: Option<&World>) -> TlsAcceptor {
@@ -278,6 +279,8 @@ async fn a_credential_that_cannot_be_read_is_our_own_side_until_it_can() {
     let answer = client.get("/livez", Instant::now() + LONG).await;
     assert!(matches!(&answer, Err(Trouble::Unknown(Why::OwnSide(text))) if text.contains("key.pem")), "{answer:?}");
     std::fs::rename(&away, &key).unwrap();
+    // What was seen of the disk serves for a moment.
+    tokio::time::sleep(crate::client::kept::KEPT_BROKEN).await;
     assert_eq!(client.get("/livez", Instant::now() + LONG).await.unwrap().status, 200);
 }
 

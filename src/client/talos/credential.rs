@@ -11,6 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 
+use crate::client::Trouble;
+use crate::client::kept::Source;
 use crate::client::tls::{Files, TlsError};
 use crate::config::Talos;
 use crate::yaml::{self, Entry, Node, Problem, Problems, Value, Walk};
@@ -70,6 +72,16 @@ impl Credential {
         };
         *made = Some((stamp, Arc::clone(&files)));
         Ok(files.client_config()?)
+    }
+}
+
+impl Source for Credential {
+    fn read(&self) -> Result<Arc<ClientConfig>, Trouble> {
+        self.client_config().map_err(Trouble::own_side)
+    }
+
+    fn not_after(&self) -> Option<SystemTime> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.1.not_after()
     }
 }
 

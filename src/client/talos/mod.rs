@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use defib_engine::observation::{Container, EtcdStatus, Failure, Service, TalosServices, Why};
 use defib_engine::playbook::RebootMode;
-use rustls::ClientConfig;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 pub use self::credential::{Credential, CredentialError};
 use super::channel::{Held, MESSAGE_BYTES_MAX, said};
+use super::kept::Kept;
 use super::{Trouble, detail, etcd};
 use wire::machine_service_client::MachineServiceClient;
 
@@ -34,7 +34,7 @@ const LOG_BYTES_MAX: usize = 1024 * 1024;
 /// The Talos API of one machine.
 #[derive(Debug)]
 pub struct Talos {
-    credential: Arc<Credential>,
+    credential: Arc<Kept>,
     held: Held,
 }
 
@@ -55,7 +55,7 @@ pub enum ActError {
 impl Talos {
     /// The machine at this address. Nothing is dialled yet.
     #[must_use]
-    pub fn new(credential: Arc<Credential>, address: SocketAddr) -> Talos {
+    pub fn new(credential: Arc<Kept>, address: SocketAddr) -> Talos {
         Talos { credential, held: Held::new(address) }
     }
 
@@ -212,8 +212,9 @@ impl Talos {
         call: impl FnOnce(MachineServiceClient<Channel>) -> F,
     ) -> Result<T, ActError> {
         let until = Instant::now() + deadline;
-        let config = self.config().map_err(ActError::NotSent)?;
-        let channel = self.held.connect(config, send_before.min(until)).await.map_err(ActError::NotSent)?;
+        let connect_by = send_before.min(until);
+        let config = self.credential.client_config(connect_by).await.map_err(ActError::NotSent)?;
+        let channel = self.held.connect(config, connect_by).await.map_err(ActError::NotSent)?;
         self.held.answer(until, call(machine(channel))).await.map_err(refused_or_unanswered)
     }
 
@@ -222,11 +223,9 @@ impl Talos {
         deadline: Duration,
         question: impl Fn(MachineServiceClient<Channel>) -> F,
     ) -> Result<T, Trouble> {
-        self.held.ask(|| self.config(), deadline, |channel| question(machine(channel))).await
-    }
-
-    fn config(&self) -> Result<Arc<ClientConfig>, Trouble> {
-        self.credential.client_config().map_err(Trouble::own_side)
+        self.held
+            .ask(|until| self.credential.client_config(until), deadline, |channel| question(machine(channel)))
+            .await
     }
 }
 
