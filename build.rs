@@ -2,12 +2,14 @@
 
 fn main() -> Result<(), String> {
     let folder = "src/client/talos/wire";
-    let proto = format!("{folder}/machine.proto");
-    println!("cargo::rerun-if-changed={proto}");
+    let protos = ["machine", "time"].map(|name| format!("{folder}/{name}.proto"));
+    for proto in &protos {
+        println!("cargo::rerun-if-changed={proto}");
+    }
     println!("cargo::rerun-if-env-changed=PROTOC");
-    tonic_prost_build::configure().build_server(false).compile_protos(&[proto.as_str()], &[folder]).map_err(|error| {
+    tonic_prost_build::configure().build_server(false).compile_protos(&protos, &[folder.to_owned()]).map_err(|error| {
         format!(
-            "{proto} was not compiled: {error}. protoc is in the package protobuf-compiler (Debian, Ubuntu) or protobuf \
+            "{folder} was not compiled: {error}. protoc is in the package protobuf-compiler (Debian, Ubuntu) or protobuf \
              (elsewhere), or is named by the variable PROTOC"
         )
     })

@@ -29,13 +29,24 @@ pub fn settings(config: &Config, playbooks: Vec<Playbook>) -> Settings {
 fn sources(cluster: &Cluster) -> BTreeSet<ProbeKind> {
     let mut sources = BTreeSet::new();
     if cluster.talos.is_some() {
-        sources.extend([ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog]);
+        sources.extend([
+            ProbeKind::TalosServices,
+            ProbeKind::TalosContainers,
+            ProbeKind::TalosKubeletLog,
+            ProbeKind::TalosMachine,
+        ]);
     }
     if cluster.etcd.is_some() {
         sources.extend([ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable]);
     }
     if cluster.etcd.is_some() || cluster.talos.is_some() {
-        sources.insert(ProbeKind::EtcdStatus);
+        sources.extend([ProbeKind::EtcdStatus, ProbeKind::EtcdMembers]);
+    }
+    if cluster.etcd_metrics.is_some() {
+        sources.insert(ProbeKind::EtcdMetrics);
+    }
+    if cluster.kubernetes.is_some() || cluster.etcd.is_some() || cluster.talos.is_some() {
+        sources.insert(ProbeKind::Credentials);
     }
     if cluster.kubernetes.is_some() {
         sources.insert(ProbeKind::Apiserver);

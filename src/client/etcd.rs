@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use defib_engine::observation::EtcdStatus;
+use defib_engine::observation::{EtcdMember, EtcdMembers, EtcdStatus};
 use etcd_client::{Channel, Client, Error, GetOptions};
 use tonic::Status;
 
@@ -19,6 +19,10 @@ use super::{Trouble, detail};
 const KEY: &str = "defib/probe";
 /// So many of a member's complaints are kept.
 const COMPLAINTS_MAX: usize = 16;
+/// So many members of a cluster are kept; etcd advises seven at most.
+pub(super) const MEMBERS_MAX: usize = 64;
+/// So many addresses of one member are kept.
+const URLS_MAX: usize = 16;
 
 /// What a read waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,34 @@ impl Member {
             .await
     }
 
+    /// Who is in the cluster, from the member's own store: without quorum too.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn members(&self, deadline: Duration) -> Result<EtcdMembers, Trouble> {
+        self.held
+            .ask(
+                |until| self.credential.client_config(until),
+                deadline,
+                |channel| async {
+                    // etcd-client asks for the serializable form.
+                    let answer = client(channel).await?.cluster_client().member_list().await.map_err(status_of)?;
+                    let member = |member: &etcd_client::Member| EtcdMember {
+                        id: member.id(),
+                        name: detail(member.name()),
+                        learner: member.is_learner(),
+                        peer_urls: urls(member.peer_urls()),
+                        client_urls: urls(member.client_urls()),
+                    };
+                    Ok(EtcdMembers {
+                        cluster_id: answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id),
+                        members: answer.members().iter().take(MEMBERS_MAX).map(member).collect(),
+                    })
+                },
+            )
+            .await
+    }
+
     /// Reads one key.
     ///
     /// # Errors
@@ -101,6 +133,11 @@ impl Member {
 /// What a member complains of, bounded: the first few, each by its beginning.
 pub(crate) fn complaints(said: &[String]) -> Vec<String> {
     said.iter().take(COMPLAINTS_MAX).map(|one| detail(one)).collect()
+}
+
+/// The beginnings of a member's addresses.
+pub(super) fn urls(said: &[String]) -> Vec<String> {
+    said.iter().take(URLS_MAX).map(|one| detail(one)).collect()
 }
 
 async fn client(channel: tonic::transport::Channel) -> Result<Client, Status> {

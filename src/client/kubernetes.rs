@@ -40,7 +40,7 @@ use super::{CONNECT_WITHIN, Trouble, detail};
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer's head may be so large.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// So long before the deadline a silent server's address is dialled once more; a little longer than a dial may take, so
 /// that its end comes first.
@@ -260,7 +260,7 @@ fn of_body(error: &(dyn Error + Send + Sync + 'static)) -> Trouble {
     }
 }
 
-fn of_hyper(error: &hyper::Error) -> Trouble {
+pub(super) fn of_hyper(error: &hyper::Error) -> Trouble {
     // The cause first: hyper wraps what the kernel and rustls say.
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod channel;
 pub mod etcd;
+pub mod exposition;
 pub mod failure;
 pub mod kept;
 pub mod kubernetes;

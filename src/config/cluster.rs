@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::lifeline::{self, Places};
 use super::read::path;
-use super::{Cluster, Credential, Node, Ports, Talos};
+use super::{Cluster, Credential, EtcdMetrics, Node, Ports, Talos};
 use crate::yaml::{self, Map, Place, Walk};
 
 /// An etcd with more voters than this is slower and no safer, and no control plane has more.
@@ -29,7 +29,7 @@ pub(super) struct Read {
 
 /// Reads one entry. What could not be read is left out of the result, and is a problem in `walk`.
 pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<Read> {
-    let keys = ["name", "vip", "arm", "ports", "nodes", "kubernetes", "etcd", "talos", "lifeline"];
+    let keys = ["name", "vip", "arm", "ports", "nodes", "kubernetes", "etcd", "etcd-metrics", "talos", "lifeline"];
     let map = walk.map(node, "a cluster", &keys)?;
     let name_node = walk.required(&map, "name");
     let name = name_node.and_then(|node| walk.name(node, "cluster name"));
@@ -42,6 +42,8 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
     let (lifeline, lifeline_places) = lifeline.unwrap_or_default();
     let (nodes, address_places) = nodes.into_iter().unzip();
     let (arm, arm_places) = armed.into_iter().unzip();
+    let ports = ports(walk, &map);
+    let etcd = credential(walk, &map, "etcd", folder);
     Some(Read {
         name_place: name_node.filter(|_| name.is_some()).map(|node| node.place),
         vip_place: vip_node.map(|node| node.place),
@@ -52,9 +54,10 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
             name: name.unwrap_or_default(),
             vip,
             nodes,
-            ports: ports(walk, &map),
+            ports,
             kubernetes: credential(walk, &map, "kubernetes", folder),
-            etcd: credential(walk, &map, "etcd", folder),
+            etcd_metrics: etcd_metrics(walk, &map, etcd.is_some(), ports.etcd),
+            etcd,
             talos: talos(walk, &map, folder),
             arm,
             lifeline,
@@ -156,6 +159,30 @@ fn credential(walk: &Walk<'_>, map: &Map<'_>, key: &str, folder: &Path) -> Optio
     let (ca, certificate, key) =
         (path(walk, &map, "ca", folder), path(walk, &map, "certificate", folder), path(walk, &map, "key", folder));
     Some(Credential { ca: ca?, certificate: certificate?, key: key? })
+}
+
+/// `https://:2379`, `http://:2381`, `off`; over TLS on etcd's own port where it is left out and there is a credential.
+fn etcd_metrics(walk: &Walk<'_>, map: &Map<'_>, credential: bool, usual: u16) -> Option<EtcdMetrics> {
+    let Some(node) = map.get("etcd-metrics") else {
+        return credential.then_some(EtcdMetrics { tls: true, port: usual });
+    };
+    let text = walk.text(node, "etcd-metrics")?;
+    if text == "off" {
+        return None;
+    }
+    let port =
+        |scheme: &str| text.strip_prefix(scheme)?.trim_end_matches('/').parse().ok().map(std::num::NonZeroU16::get);
+    let (tls, clear) = (port("https://:"), port("http://:"));
+    if tls.is_some() && map.get("etcd").is_none() {
+        walk.problem(node.place, format!("etcd-metrics {text} needs the key etcd: a certificate that etcd takes"));
+        return None;
+    }
+    let found = tls.map(|port| EtcdMetrics { tls: true, port }).or(clear.map(|port| EtcdMetrics { tls: false, port }));
+    if found.is_none() {
+        let form = "https://:2379, http://:2381 or off; the address is each node's own";
+        walk.problem(node.place, format!("etcd-metrics {text:?} is none of the forms {form}"));
+    }
+    found
 }
 
 fn talos(walk: &Walk<'_>, map: &Map<'_>, folder: &Path) -> Option<Talos> {

@@ -54,6 +54,8 @@ pub struct Cluster {
     pub kubernetes: Option<Credential>,
     /// How to ask etcd; none: asked through Talos where that is configured.
     pub etcd: Option<Credential>,
+    /// Where etcd shows its figures; none: not asked.
+    pub etcd_metrics: Option<EtcdMetrics>,
     /// How to ask, and to act on, the machines; none: not asked.
     pub talos: Option<Talos>,
     /// The playbooks that may run here in mode `act`.
@@ -92,6 +94,15 @@ pub struct Credential {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
+/// Where every node's etcd shows its figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EtcdMetrics {
+    /// Over TLS with etcd's credential; otherwise in the clear.
+    pub tls: bool,
+    /// On which port.
+    pub port: u16,
 }
 
 /// Where the credential for Talos lies.

@@ -16,6 +16,7 @@
 //!       - { name: cp1, address: 192.0.2.1 }
 //!     kubernetes: { ca: pki/a.crt, certificate: pki/b.crt, key: pki/b.key }
 //!     etcd: { ca: pki/c.crt, certificate: pki/d.crt, key: pki/d.key }
+//!     etcd-metrics: https://:2379       # https://:PORT | http://:PORT | off
 //!     talos: { talosconfig: talosconfig, context: lab }
 //!     lifeline: { listen: 127.0.0.1:16443, kubeconfig: { file: lifeline.kubeconfig, from: admin.kubeconfig } }
 //! ```

@@ -75,6 +75,28 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
+fn etcd_shows_its_figures_where_it_is_said() {
+    let etcd = "    etcd: { ca: a, certificate: b, key: c }";
+    let read = |lines: &str| read_text(with(lines)).unwrap().clusters[0].etcd_metrics;
+    let at = |tls, port| Some(EtcdMetrics { tls, port });
+    assert_eq!(read(""), None);
+    assert_eq!(read(etcd), at(true, 2379));
+    assert_eq!(read(&format!("{etcd}\n    ports: {{ etcd: 2479 }}")), at(true, 2479));
+    assert_eq!(read(&format!("{etcd}\n    etcd-metrics: https://:2383")), at(true, 2383));
+    assert_eq!(read(&format!("{etcd}\n    etcd-metrics: off")), None);
+    assert_eq!(read("    etcd-metrics: http://:2381/"), at(false, 2381));
+    let wrong = |value: &str| problems(with(&format!("{etcd}\n    etcd-metrics: {value}")));
+    for value in ["https://192.0.2.1:2379", "http://:0", "http://:70000", "2381", "https", "[]"] {
+        let found = wrong(value);
+        assert!(found.len() == 1 && found[0].starts_with("5:19: ") && found[0].contains("etcd-metrics"), "{found:?}");
+    }
+    assert_eq!(
+        problems(with("    etcd-metrics: https://:2379")),
+        ["4:19: etcd-metrics https://:2379 needs the key etcd: a certificate that etcd takes"]
+    );
+}
+
+#[test]
 fn what_is_left_out_has_its_default() {
     let config = read_text("clusters: [{ name: a, nodes: [{ name: n, address: 192.0.2.1 }], arm: }]").unwrap();
     assert_eq!(config.mode, Mode::Observe);
@@ -144,7 +166,7 @@ clusters:
             "15:11: a credential is a map of ca, certificate, key",
             "16:12: talos lacks the key \"talosconfig\"",
             "17:5: a cluster lacks the key \"nodes\"",
-            "18:5: a cluster is a map of name, vip, arm, ports, nodes, kubernetes, etcd, talos, lifeline",
+            "18:5: a cluster is a map of name, vip, arm, ports, nodes, kubernetes, etcd, etcd-metrics, talos, lifeline",
         ]
     );
 }

@@ -59,6 +59,7 @@ impl Scene {
             ports: Ports { apiserver: port, etcd: 1, talos: 2 },
             kubernetes: None,
             etcd: None,
+            etcd_metrics: None,
             talos: None,
             arm: Vec::new(),
             lifeline: Some(Lifeline { listen: Some(address), connections, kubeconfig: None }),

@@ -22,12 +22,14 @@ use defib_engine::observation::{Failure, Observation, Path, ProbeKind, Seen, Sta
 use tokio::sync::Mutex;
 
 use crate::client::etcd::Member;
+use crate::client::exposition::Exposition;
 use crate::client::kept::Kept;
 use crate::client::kubernetes::Kubernetes;
 use crate::client::talos::{Credential, Talos};
 use crate::client::tls::Files;
 use crate::clock::Clock;
 use crate::config::{Cluster, Node};
+use poll::credentials::Own;
 
 /// A poll keeps its own deadline; one that overran it by this much is given up, so that no fault of ours hangs a probe.
 const GRACE: Duration = Duration::from_millis(250);
@@ -56,6 +58,8 @@ enum Client {
     Etcd(Arc<Member>),
     Apiserver(Kubernetes),
     Vip(Kubernetes),
+    Metrics(Exposition),
+    Own(Own),
     Canary(SocketAddr),
 }
 
@@ -89,23 +93,42 @@ impl Observer {
             if let Some(files) = &etcd {
                 let address = SocketAddr::new(node.address, cluster.ports.etcd);
                 let member = Arc::new(Member::new(Arc::clone(files), address));
-                for kind in [ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable] {
+                let kinds = [
+                    ProbeKind::EtcdStatus,
+                    ProbeKind::EtcdReadSerializable,
+                    ProbeKind::EtcdReadLinearizable,
+                    ProbeKind::EtcdMembers,
+                ];
+                for kind in kinds {
                     self.add(&target, Path::Direct, kind, Client::Etcd(Arc::clone(&member)));
                 }
             } else if let Some(machine) = machine {
-                self.add(&target, Path::Talos, ProbeKind::EtcdStatus, Client::Talos(machine));
+                for kind in [ProbeKind::EtcdStatus, ProbeKind::EtcdMembers] {
+                    self.add(&target, Path::Talos, kind, Client::Talos(Arc::clone(&machine)));
+                }
+            }
+            if let Some(metrics) = cluster.etcd_metrics {
+                let address = SocketAddr::new(node.address, metrics.port);
+                let client = Exposition::new(address, etcd.clone().filter(|_| metrics.tls));
+                self.add(&target, Path::Direct, ProbeKind::EtcdMetrics, Client::Metrics(client));
             }
         }
         if let (Some(address), Some(files)) = (cluster.vip, &kubernetes) {
             let client = Client::Vip(Kubernetes::new(address, Arc::clone(files)));
             self.add(&Target::Vip(cluster.name.clone()), Path::Vip, ProbeKind::Vip, client);
         }
+        if kubernetes.is_some() || etcd.is_some() || talos.is_some() {
+            let client = Client::Own(Own { kubernetes, etcd, talos });
+            self.add(&Target::Own(cluster.name.clone()), Path::Own, ProbeKind::Credentials, client);
+        }
     }
 
     fn add_machine(&mut self, cluster: &Cluster, node: &Node, target: &Target, credential: &Arc<Kept>) -> Arc<Talos> {
         let address = SocketAddr::new(node.address, cluster.ports.talos);
         let machine = Arc::new(Talos::new(Arc::clone(credential), address));
-        for kind in [ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog] {
+        for kind in
+            [ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog, ProbeKind::TalosMachine]
+        {
             self.add(target, Path::Talos, kind, Client::Talos(Arc::clone(&machine)));
         }
         self.machines.insert((cluster.name.clone(), node.name.clone()), Arc::clone(&machine));
@@ -160,6 +183,8 @@ impl Client {
             Client::Etcd(client) => poll::etcd::poll(client, kind, deadline).await,
             Client::Apiserver(client) => poll::apiserver::poll(client, kind, deadline).await,
             Client::Vip(client) => poll::vip::poll(client, kind, deadline).await,
+            Client::Metrics(client) => poll::etcd_metrics::poll(client, kind, deadline).await,
+            Client::Own(own) => poll::credentials::poll(own, kind, deadline).await,
             Client::Canary(address) => poll::canary::poll(address, kind, deadline).await,
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::client::kubernetes::tests::{World, listen};
-use crate::config::{Ports, Talos as TalosFile};
+use crate::config::{EtcdMetrics, Ports, Talos as TalosFile};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -20,6 +20,7 @@ fn cluster(world: &World, apiserver: u16) -> Cluster {
         ports: Ports { apiserver, etcd: apiserver, talos: apiserver },
         kubernetes: Some(world.credential()),
         etcd: Some(world.credential()),
+        etcd_metrics: Some(EtcdMetrics { tls: true, port: apiserver }),
         talos: Some(TalosFile { talosconfig: world.folder.path().join("talosconfig"), context: None }),
         arm: Vec::new(),
         lifeline: None,
@@ -45,24 +46,32 @@ fn wishes_for_all_that_the_configuration_allows() {
         "cp1 Talos talos.services",
         "cp1 Talos talos.containers",
         "cp1 Talos talos.kubelet-log",
+        "cp1 Talos talos.machine",
         "cp1 Direct etcd.status",
         "cp1 Direct etcd.read-serializable",
         "cp1 Direct etcd.read-linearizable",
+        "cp1 Direct etcd.members",
+        "cp1 Direct etcd.metrics",
         "cp1 Direct apiserver",
         "vip Vip vip",
+        "own Own credentials",
         "canary 127.0.0.1:9 Outside canary",
     ];
     assert_eq!(names(&observer), all);
     assert!(observer.talos("home", "cp1").is_some() && observer.talos("home", "cp2").is_none());
 
     cluster.etcd = None;
+    cluster.etcd_metrics = None;
     cluster.kubernetes = None;
     let observer = Observer::new(std::slice::from_ref(&cluster), &[], Clock::start());
     let through_talos = [
         "cp1 Talos talos.services",
         "cp1 Talos talos.containers",
         "cp1 Talos talos.kubelet-log",
+        "cp1 Talos talos.machine",
         "cp1 Talos etcd.status",
+        "cp1 Talos etcd.members",
+        "own Own credentials",
     ];
     assert_eq!(names(&observer), through_talos);
 

@@ -5,6 +5,7 @@
 //! [`Talos::reboot`], which dial for themselves, so that each is sent once or not at all.
 
 mod credential;
+mod machine;
 mod wire;
 
 #[cfg(test)]
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use defib_engine::observation::{Container, EtcdStatus, Failure, Service, TalosServices, Why};
+use defib_engine::observation::{Container, EtcdMember, EtcdMembers, EtcdStatus, Failure, Service, TalosServices, Why};
 use defib_engine::playbook::RebootMode;
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -155,6 +156,30 @@ impl Talos {
             errors: etcd::complaints(&status.errors),
             version: detail(&status.protocol_version),
         })
+    }
+
+    /// The members of etcd, as Talos relays them. The cluster's id is not among it. Talos asks a quorum, whatever it is told:
+    /// without one there is no answer, which says nothing of this machine.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn etcd_members(&self, deadline: Duration) -> Result<EtcdMembers, Trouble> {
+        let messages = self
+            .ask(deadline, |mut machine| async move {
+                let request = wire::EtcdMemberListRequest { query_local: true };
+                Ok(machine.etcd_member_list(request).await?.into_inner().messages)
+            })
+            .await?;
+        let list = only(messages, |message| message.metadata.as_ref())?;
+        let member = |member: wire::EtcdMember| EtcdMember {
+            id: member.id,
+            name: detail(&member.hostname),
+            learner: member.is_learner,
+            peer_urls: etcd::urls(&member.peer_urls),
+            client_urls: etcd::urls(&member.client_urls),
+        };
+        let members = list.members.into_iter().take(etcd::MEMBERS_MAX).map(member).collect();
+        Ok(EtcdMembers { cluster_id: 0, members })
     }
 
     /// Restarts a service, and returns what Talos says of it. Sent at most once, over a connection made for it, and not

@@ -131,6 +131,61 @@ fn the_rest_is_read() {
     assert_eq!(restart.messages[0].resp, "restarted");
 }
 
+/// A field of a double: wire type 1, eight bytes.
+fn double(number: u8, value: f64) -> Vec<u8> {
+    [&[number << 3 | 1][..], &value.to_le_bytes()].concat()
+}
+
+#[test]
+fn figures_are_read() {
+    let meminfo = [number(1, 100), number(2, 30), number(3, 60), vec![0xd0, 0x01, 1]].concat();
+    let reply: wire::MemoryResponse = read(&field(1, &[field(1, &field(1, b"cp1")), field(2, &meminfo)].concat()));
+    assert_eq!(reply.messages[0].meminfo, Some(wire::MemInfo { memtotal: 100, memfree: 30, memavailable: 60 }));
+
+    let times: Vec<u8> = (1..=10).flat_map(|at| double(at, f64::from(at) + 0.5)).collect();
+    let stat = [number(2, 99), field(3, &times), number(7, 5), number(9, 3), number(10, 2)].concat();
+    let reply: wire::SystemStatResponse = read(&field(1, &stat));
+    let stat = &reply.messages[0];
+    let expected = wire::CpuStat {
+        user: 1.5,
+        nice: 2.5,
+        system: 3.5,
+        idle: 4.5,
+        iowait: 5.5,
+        irq: 6.5,
+        soft_irq: 7.5,
+        steal: 8.5,
+    };
+    assert_eq!(
+        (stat.boot_time, stat.cpu_total, stat.process_running, stat.process_blocked),
+        (99, Some(expected), 3, 2)
+    );
+
+    let reply: wire::LoadAvgResponse = read(&field(1, &[double(2, 0.5), double(3, 0.25), double(4, 4.0)].concat()));
+    let load = &reply.messages[0];
+    assert_eq!((load.load1, load.load5, load.load15), (0.5, 0.25, 4.0));
+
+    let counters: Vec<u8> = (2..=12).flat_map(|at| number(at, at * 2)).collect();
+    let disk = [field(1, b"sda"), counters].concat();
+    let reply: wire::DiskStatsResponse = read(&field(1, &[field(2, b""), field(3, &disk)].concat()));
+    let expected = wire::DiskStat {
+        name: "sda".to_owned(),
+        write_completed: 12,
+        write_time_ms: 18,
+        io_in_progress: 20,
+        io_time_ms: 22,
+    };
+    assert_eq!(reply.messages[0].devices, [expected]);
+
+    let stamp = |seconds| [number(1, seconds), number(2, 9)].concat();
+    let time = [field(2, b"time.example"), field(3, &stamp(7)), field(4, &stamp(8))].concat();
+    let reply: wire::time::TimeResponse = read(&field(1, &time));
+    let time = &reply.messages[0];
+    assert_eq!(time.server, "time.example");
+    assert_eq!(time.localtime, Some(wire::Timestamp { seconds: 7, nanos: 9 }));
+    assert_eq!(time.remotetime, Some(wire::Timestamp { seconds: 8, nanos: 9 }));
+}
+
 #[test]
 fn a_failure_inside_an_ok_reply_is_a_failure() {
     let failed = |metadata: Vec<u8>| {

@@ -54,6 +54,7 @@ impl Desk {
             ports: Ports { apiserver: 6443, etcd: 2379, talos: 50000 },
             kubernetes: Some(Credential { ca: path("pki/ca.crt"), certificate: "c".into(), key: "k".into() }),
             etcd: None,
+            etcd_metrics: None,
             talos: None,
             arm: Vec::new(),
             lifeline: Some(Lifeline { listen: None, connections: 1, kubeconfig: Some(kubeconfig) }),

@@ -1,4 +1,4 @@
-//! etcd.status, etcd.read-serializable and etcd.read-linearizable of one member.
+//! etcd.status, etcd.read-serializable, etcd.read-linearizable and etcd.members of one member.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,14 @@ use crate::client::etcd::{Member, Read};
 pub async fn poll(client: &Member, kind: ProbeKind, deadline: Duration) -> Seen {
     let sent = Instant::now();
     let answer = match kind {
-        ProbeKind::EtcdReadSerializable => client.read(Read::Serializable, deadline).await.map(|()| None),
-        ProbeKind::EtcdReadLinearizable => client.read(Read::Linearizable, deadline).await.map(|()| None),
-        _ => client.status(deadline).await.map(Some),
+        ProbeKind::EtcdReadSerializable => client.read(Read::Serializable, deadline).await.map(|()| read(sent)),
+        ProbeKind::EtcdReadLinearizable => client.read(Read::Linearizable, deadline).await.map(|()| read(sent)),
+        ProbeKind::EtcdMembers => client.members(deadline).await.map(Facts::EtcdMembers),
+        _ => client.status(deadline).await.map(Facts::EtcdStatus),
     };
-    match answer {
-        Ok(Some(status)) => Seen::Healthy(Facts::EtcdStatus(status)),
-        Ok(None) => Seen::Healthy(Facts::EtcdRead { took: sent.elapsed() }),
-        Err(trouble) => trouble.into(),
-    }
+    answer.map_or_else(Seen::from, Seen::Healthy)
+}
+
+fn read(sent: Instant) -> Facts {
+    Facts::EtcdRead { took: sent.elapsed() }
 }

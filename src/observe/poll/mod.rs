@@ -5,6 +5,8 @@
 
 pub mod apiserver;
 pub mod canary;
+pub mod credentials;
 pub mod etcd;
+pub mod etcd_metrics;
 pub mod talos;
 pub mod vip;

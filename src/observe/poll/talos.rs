@@ -1,5 +1,5 @@
-//! talos.services, talos.containers and talos.kubelet-log of one machine; and etcd.status through it, where there is no
-//! credential for etcd itself.
+//! talos.services, talos.containers, talos.kubelet-log and talos.machine of one machine; and etcd.status and etcd.members
+//! through it, where there is no credential for etcd itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +32,8 @@ async fn answer(client: &Talos, kind: ProbeKind, deadline: Duration) -> Result<F
             Ok(Facts::TalosKubeletLog(klog::back_off(&text, sent_unix_ms)))
         }
         ProbeKind::EtcdStatus => client.etcd_status(deadline).await.map(Facts::EtcdStatus).map_err(of_etcd),
+        ProbeKind::EtcdMembers => client.etcd_members(deadline).await.map(Facts::EtcdMembers).map_err(of_etcd),
+        ProbeKind::TalosMachine => client.machine(deadline).await.map(Facts::TalosMachine),
         _ => client.services(deadline).await.map(Facts::TalosServices),
     }
 }

@@ -47,10 +47,10 @@ enum Task {
     Down,
     /// Show what runs and what serves
     Status,
-    /// Break something: freeze, hang, kill-PART, hang-PART, isolate-ops
+    /// Break something: freeze, hang, kill-PART, hang-PART, starve, slow-disk, clock=MS, isolate-ops
     Break {
         /// freeze, hang, kill-PART or hang-PART (etcd, containerd, kubelet, machined, vip, kube-apiserver,
-        /// kube-controller-manager), or isolate-ops
+        /// kube-controller-manager), starve, slow-disk, clock=MS, or isolate-ops
         #[arg(value_parser = fault)]
         fault: Kind,
         /// cp1, cp2 or cp3

@@ -2,7 +2,8 @@
 //!
 //! *Kill* ends a part's processes; what supervises it starts it anew. *Hang* stops processes without ending them: the
 //! kernel goes on taking connections for them. *Freeze* also pulls the node's cable, because a frozen machine does not
-//! answer ARP while a frozen cgroup's kernel does. Left out: everything slow or partial.
+//! answer ARP while a frozen cgroup's kernel does. *Starve* leaves a node a sliver of a processor, *slow-disk* lets its etcd
+//! write a few times a second, *clock* puts the clock that its machined tells off. Left out: links that are slow or lossy.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,16 @@ use crate::layout::{Layout, Node, Part, Place, cgroup};
 use crate::system::cgroup::{CgroupError, Cgroups};
 use crate::system::network::{self, NetworkError};
 use crate::system::process;
+use crate::system::throttle::{self, ThrottleError};
+
+/// What a starved node has of one processor, in percent: some third of what it takes when idle.
+const STARVED_PERCENT: u32 = 4;
+
+/// How often a second an etcd with a slow disk may write: its fsyncs then take half a second.
+const SLOW_WRITES_PER_S: u32 = 10;
+
+/// By how much a clock is put off where nothing else is said, in ms.
+const CLOCK_OFF_MS: i64 = 5_000;
 
 /// Something broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +35,12 @@ pub enum Fault {
     Hang(Node, Option<Part>),
     /// A whole node stands still and is cut off until mended.
     Freeze(Node),
+    /// A node has a sliver of a processor until mended.
+    Starve(Node),
+    /// A node's etcd writes a few times a second until mended.
+    SlowDisk(Node),
+    /// The clock that a node's machined tells is off by so many ms until mended.
+    Clock(Node, i64),
     /// The ops host is cut off until mended.
     IsolateOps,
 }
@@ -37,6 +54,17 @@ pub enum FaultError {
     /// The network did not obey.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The disk could not be slowed down.
+    #[error(transparent)]
+    Throttle(#[from] ThrottleError),
+    /// The clock's offset could not be written.
+    #[error("cannot put off the clock of {node}")]
+    Clock {
+        /// The node.
+        node: Node,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// There is nothing to break.
     #[error("no {part} runs on {node}")]
     Absent {
@@ -49,7 +77,7 @@ pub enum FaultError {
 
 /// What is not the name of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a fault: freeze, hang, isolate-ops, or kill- or hang- with a part ({parts})", parts = parts())]
+#[error("{0:?} is not a fault: freeze, hang, starve, slow-disk, clock, clock=MS, isolate-ops, or kill- or hang- with a part ({parts})", parts = parts())]
 pub struct NotAFault(pub String);
 
 fn parts() -> String {
@@ -65,6 +93,12 @@ pub enum Kind {
     Hang(Option<Part>),
     /// `freeze`
     Freeze,
+    /// `starve`
+    Starve,
+    /// `slow-disk`
+    SlowDisk,
+    /// `clock=MS`, or `clock`
+    Clock(i64),
     /// `isolate-ops`
     IsolateOps,
 }
@@ -77,6 +111,9 @@ impl Kind {
             (Self::Kill(part), Some(node)) => Some(Fault::Kill(node, part)),
             (Self::Hang(part), Some(node)) => Some(Fault::Hang(node, part)),
             (Self::Freeze, Some(node)) => Some(Fault::Freeze(node)),
+            (Self::Starve, Some(node)) => Some(Fault::Starve(node)),
+            (Self::SlowDisk, Some(node)) => Some(Fault::SlowDisk(node)),
+            (Self::Clock(off_ms), Some(node)) => Some(Fault::Clock(node, off_ms)),
             (_, None) => None,
         }
     }
@@ -90,8 +127,14 @@ impl FromStr for Kind {
         match text {
             "freeze" => Some(Self::Freeze),
             "hang" => Some(Self::Hang(None)),
+            "starve" => Some(Self::Starve),
+            "slow-disk" => Some(Self::SlowDisk),
+            "clock" => Some(Self::Clock(CLOCK_OFF_MS)),
             "isolate-ops" => Some(Self::IsolateOps),
             _ => {
+                if let Some(off_ms) = text.strip_prefix("clock=") {
+                    return off_ms.parse().map(Self::Clock).map_err(|_| NotAFault(text.to_owned()));
+                }
                 let killed = text.strip_prefix("kill-").and_then(part).map(Self::Kill);
                 killed.or_else(|| text.strip_prefix("hang-").and_then(part).map(|part| Self::Hang(Some(part))))
             }
@@ -107,6 +150,9 @@ impl fmt::Display for Fault {
             Self::Hang(node, Some(part)) => write!(f, "hang-{part} {node}"),
             Self::Hang(node, None) => write!(f, "hang {node}"),
             Self::Freeze(node) => write!(f, "freeze {node}"),
+            Self::Starve(node) => write!(f, "starve {node}"),
+            Self::SlowDisk(node) => write!(f, "slow-disk {node}"),
+            Self::Clock(node, off_ms) => write!(f, "clock={off_ms} {node}"),
             Self::IsolateOps => f.write_str("isolate-ops"),
         }
     }
@@ -129,6 +175,13 @@ pub(crate) fn make(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
             network::set_port(layout, Place::Node(node), false)?;
             Ok(cgroups.freeze(&cgroup(node, None))?)
         }
+        Fault::Starve(node) => Ok(throttle::processor(cgroups, &cgroup(node, None), Some(STARVED_PERCENT))?),
+        Fault::SlowDisk(node) => {
+            let etcd = cgroup(node, Some(Part::Etcd));
+            Ok(throttle::writes(cgroups, &etcd, &layout.node(node), Some(SLOW_WRITES_PER_S))?)
+        }
+        Fault::Clock(node, off_ms) => std::fs::write(layout.clock_offset(node), off_ms.to_string())
+            .map_err(|source| FaultError::Clock { node, source }),
         Fault::IsolateOps => Ok(network::set_port(layout, Place::Ops, false)?),
     }
 }
@@ -145,6 +198,19 @@ pub(crate) fn mend(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
             cgroups.thaw(&cgroup(node, None))?;
             Ok(network::set_port(layout, Place::Node(node), true)?)
         }
+        Fault::Starve(node) => Ok(throttle::processor(cgroups, &cgroup(node, None), None)?),
+        Fault::SlowDisk(node) => {
+            let etcd = cgroup(node, Some(Part::Etcd));
+            // A lab in memory was never slowed down.
+            if throttle::has_slow_writes(cgroups, &etcd) {
+                throttle::writes(cgroups, &etcd, &layout.node(node), None)?;
+            }
+            Ok(())
+        }
+        Fault::Clock(node, _) => match std::fs::remove_file(layout.clock_offset(node)) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(FaultError::Clock { node, source }),
+            _ => Ok(()),
+        },
         Fault::IsolateOps => Ok(network::set_port(layout, Place::Ops, true)?),
     }
 }
@@ -153,6 +219,14 @@ pub(crate) fn mend(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
 pub(crate) fn lasting(layout: &Layout, cgroups: &Cgroups) -> Result<Vec<Fault>, FaultError> {
     let mut found = Vec::new();
     for node in Node::ALL {
+        if throttle::has_quota(cgroups, &cgroup(node, None)) {
+            found.push(Fault::Starve(node));
+        }
+        if throttle::has_slow_writes(cgroups, &cgroup(node, Some(Part::Etcd))) {
+            found.push(Fault::SlowDisk(node));
+        }
+        let off_ms = std::fs::read_to_string(layout.clock_offset(node)).ok().and_then(|text| text.trim().parse().ok());
+        found.extend(off_ms.map(|off_ms| Fault::Clock(node, off_ms)));
         let cut = !network::port_is_up(layout, Place::Node(node))?;
         if cgroups.is_frozen(&cgroup(node, None)) {
             found.push(if cut { Fault::Freeze(node) } else { Fault::Hang(node, None) });
@@ -219,9 +293,13 @@ mod tests {
         assert_eq!(named("kill-etcd", Some(Node::Cp1)), "kill-etcd cp1");
         assert_eq!(named("hang-kube-apiserver", Some(Node::Cp2)), "hang-kube-apiserver cp2");
         assert_eq!(named("freeze", Some(Node::Cp3)), "freeze cp3");
+        assert_eq!(named("starve", Some(Node::Cp1)), "starve cp1");
+        assert_eq!(named("slow-disk", Some(Node::Cp1)), "slow-disk cp1");
+        assert_eq!(named("clock", Some(Node::Cp1)), "clock=5000 cp1");
+        assert_eq!(named("clock=-250", Some(Node::Cp1)), "clock=-250 cp1");
         assert_eq!(named("isolate-ops", None), "isolate-ops");
         assert!("freeze".parse::<Kind>().unwrap().on(None).is_none());
-        assert!("kill-vm".parse::<Kind>().is_err());
+        assert!("kill-vm".parse::<Kind>().is_err() && "clock=soon".parse::<Kind>().is_err());
     }
 
     #[test]

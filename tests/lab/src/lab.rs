@@ -256,7 +256,9 @@ impl Lab {
     pub fn heal(&self) -> Result<(), LabError> {
         let _lock = lock()?;
         for node in Node::ALL {
-            self.mend(Fault::Freeze(node))?;
+            for fault in [Fault::Freeze(node), Fault::Starve(node), Fault::SlowDisk(node), Fault::Clock(node, 0)] {
+                self.mend(fault)?;
+            }
         }
         self.mend(Fault::IsolateOps)?;
         for node in Node::ALL {

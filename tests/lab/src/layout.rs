@@ -293,6 +293,11 @@ impl Layout {
         self.node(node).join("calls.jsonl")
     }
 
+    /// By how much a node's clock is off, in ms; absent where it is right.
+    pub fn clock_offset(&self, node: Node) -> PathBuf {
+        self.node(node).join("clock-offset-ms")
+    }
+
     /// The socket of a node's container runtime.
     pub fn containerd_socket(&self, node: Node) -> PathBuf {
         self.node(node).join("containerd.sock")

@@ -1,5 +1,13 @@
-//! Talos's messages and its service, generated from `machine.proto`.
+//! Talos's messages and its services, generated from `machine.proto` and `time.proto`.
 
 #![expect(unreachable_pub, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 
-tonic::include_proto!("machine");
+mod machine {
+    tonic::include_proto!("machine");
+}
+
+pub mod time {
+    tonic::include_proto!("time");
+}
+
+pub use machine::*;

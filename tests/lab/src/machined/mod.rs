@@ -8,6 +8,7 @@
 mod calls;
 mod cri;
 mod etcd;
+mod figures;
 mod health;
 mod logs;
 mod roles;
@@ -38,15 +39,26 @@ pub(crate) use calls::read as read_calls;
 use crate::https::{HttpsClient, HttpsError};
 use crate::layout::{ETCD_PORT, Layout, Node, Part, TALOS_PORT};
 use crate::node;
+use crate::system::cgroup::{CgroupError, Cgroups};
+use figures::Figures;
 use health::Health;
 use server::Machined;
 use supervise::{Plan, Service};
 use wire::machine_service_server::MachineServiceServer;
+use wire::time::time_service_server::TimeServiceServer;
 
 /// The messages of the two protocols, compiled from their .proto files.
 #[expect(unreachable_pub, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 mod wire {
-    tonic::include_proto!("machine");
+    mod machine {
+        tonic::include_proto!("machine");
+    }
+
+    pub mod time {
+        tonic::include_proto!("time");
+    }
+
+    pub use machine::*;
 
     pub mod runtime {
         tonic::include_proto!("runtime.v1");
@@ -75,6 +87,9 @@ pub enum MachinedError {
     /// The certificates do not make a client of etcd.
     #[error("cannot set up the client of etcd")]
     Etcd(#[source] HttpsError),
+    /// The machine's cgroups cannot be read.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// The port is not to be had, or no event loop.
     #[error("cannot listen on port {TALOS_PORT} of {node}")]
     Listen {
@@ -108,11 +123,13 @@ pub fn run(node: Node, program: &Path) -> Result<(), MachinedError> {
         let path = layout.call_log(node);
         let calls = calls::CallLog::open(&path).map_err(|e| MachinedError::File { path, source: e.into() })?;
         let services = boot(&layout, node, program, &etcd);
-        let machined = Machined { node, layout, services: Arc::new(services), etcd, calls: Arc::new(calls) };
+        let figures = Figures::new(&layout, node, Cgroups::of_this_machine()?);
+        let machined = Machined { node, layout, services: Arc::new(services), etcd, calls: Arc::new(calls), figures };
         let (accepted, connections) = mpsc::channel(CONNECTIONS_WAITING);
         tokio::spawn(accept(listener, acceptor, accepted));
         tonic::transport::Server::builder()
-            .add_service(MachineServiceServer::new(machined))
+            .add_service(MachineServiceServer::new(machined.clone()))
+            .add_service(TimeServiceServer::new(machined))
             .serve_with_incoming(ReceiverStream::new(connections))
             .await
             .map_err(MachinedError::Serve)

@@ -14,8 +14,10 @@ use tonic::{Code, Request, Response, Status};
 use super::Caller;
 use super::calls::{CallLog, CallRecord, now_ms};
 use super::etcd::Etcd;
+use super::figures::Figures;
 use super::supervise::{Event, Order, Service, Told};
 use super::wire::machine_service_server::MachineService;
+use super::wire::time::time_service_server::TimeService;
 use super::{cri, logs, roles, wire};
 use crate::layout::{Layout, Node, Part};
 
@@ -32,6 +34,7 @@ pub(super) struct Machined {
     pub(super) services: Arc<Vec<Service>>,
     pub(super) etcd: Etcd,
     pub(super) calls: Arc<CallLog>,
+    pub(super) figures: Figures,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -236,5 +239,55 @@ impl MachineService for Machined {
             Ok(wire::EtcdMemberListResponse { messages: vec![message] })
         };
         self.answer(&request, "EtcdMemberList", "", work).await
+    }
+
+    async fn memory(&self, request: Request<wire::Empty>) -> Answer<wire::MemoryResponse> {
+        let (metadata, figures) = (self.metadata(), self.figures.clone());
+        let work = async move {
+            let meminfo = Some(figures.memory()?);
+            Ok(wire::MemoryResponse { messages: vec![wire::Memory { metadata, meminfo }] })
+        };
+        self.answer(&request, "Memory", "", work).await
+    }
+
+    async fn system_stat(&self, request: Request<wire::Empty>) -> Answer<wire::SystemStatResponse> {
+        let (metadata, figures) = (self.metadata(), self.figures.clone());
+        let work = async move {
+            let stat = wire::SystemStat { metadata, ..figures.stat()? };
+            Ok(wire::SystemStatResponse { messages: vec![stat] })
+        };
+        self.answer(&request, "SystemStat", "", work).await
+    }
+
+    async fn load_avg(&self, request: Request<wire::Empty>) -> Answer<wire::LoadAvgResponse> {
+        let metadata = self.metadata();
+        let work = async move {
+            let [load1, load5, load15] = Figures::load()?;
+            Ok(wire::LoadAvgResponse { messages: vec![wire::LoadAvg { metadata, load1, load5, load15 }] })
+        };
+        self.answer(&request, "LoadAvg", "", work).await
+    }
+
+    async fn disk_stats(&self, request: Request<wire::Empty>) -> Answer<wire::DiskStatsResponse> {
+        let metadata = self.metadata();
+        let work = async move {
+            let (total, devices) = Figures::disks()?;
+            Ok(wire::DiskStatsResponse { messages: vec![wire::DiskStats { metadata, total: Some(total), devices }] })
+        };
+        self.answer(&request, "DiskStats", "", work).await
+    }
+}
+
+#[tonic::async_trait]
+impl TimeService for Machined {
+    async fn time(&self, request: Request<wire::Empty>) -> Answer<wire::time::TimeResponse> {
+        let (metadata, figures) = (self.metadata(), self.figures.clone());
+        let work = async move {
+            let (local_ms, true_ms) = figures.clock();
+            let (localtime, remotetime) = (Some(timestamp(local_ms)), Some(timestamp(true_ms)));
+            let message = wire::time::Time { metadata, server: "lab".to_owned(), localtime, remotetime };
+            Ok(wire::time::TimeResponse { messages: vec![message] })
+        };
+        self.answer(&request, "Time", "", work).await
     }
 }

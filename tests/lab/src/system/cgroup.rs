@@ -256,6 +256,16 @@ impl Cgroups {
         }
     }
 
+    /// A cgroup in the tree of one controller; none where the machine has no such controller.
+    pub(crate) fn folder(&self, controller: &str, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::V1(trees) => {
+                trees.iter().find(|tree| tree.controllers.contains(controller)).map(|tree| tree.root.join(name))
+            }
+            Self::V2(root) => Some(root.join(name)),
+        }
+    }
+
     fn roots(&self) -> Vec<&Path> {
         match self {
             Self::V1(trees) => trees.iter().map(|tree| tree.root.as_path()).collect(),
@@ -328,7 +338,7 @@ fn read(path: &Path) -> Result<String, CgroupError> {
     fs::read_to_string(path).map_err(|source| CgroupError::File { what: "read", path: path.to_owned(), source })
 }
 
-fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
     fs::write(path, text).map_err(|source| CgroupError::File { what: "write", path: path.to_owned(), source })
 }
 

@@ -6,3 +6,4 @@ pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod process;
+pub(crate) mod throttle;

@@ -63,6 +63,13 @@ pub(crate) fn leave_running(mut command: Command, log: &Path) -> Result<u32, Pro
     Ok(child.id())
 }
 
+/// The state of a process in the kernel's letter, such as `R` or `D`; none when it is gone.
+pub(crate) fn state(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // A name may hold anything, a closing parenthesis too.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// The kernel's name of a process, at most 15 bytes; none when it is gone.
 pub(crate) fn name(pid: i32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|text| text.trim_end().to_owned())
