@@ -130,6 +130,7 @@ pub(crate) struct Findings {
     reader: Reader,
     last: i64,
     open: BTreeSet<(String, String)>,
+    direct: bool,
 }
 
 impl Findings {
@@ -139,7 +140,7 @@ impl Findings {
             daemon.check()?;
             Ok(Reader::open(folder).ok())
         })?;
-        Ok(Self { reader, last: 0, open: BTreeSet::new() })
+        Ok(Self { reader, last: 0, open: BTreeSet::new(), direct: false })
     }
 
     /// What was written since the last look.
@@ -152,7 +153,15 @@ impl Findings {
             let text = |key: &str| row.body.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
             if row.kind == "route" {
                 let direct = row.body.get("direct").and_then(serde_json::Value::as_bool).unwrap_or(false);
-                events.push(Event { at_ms: row.at_ms, name: row.kind, scope: "cluster".to_owned(), raised: direct });
+                // A route that stays direct is written again when the order of the API servers changes.
+                if direct != std::mem::replace(&mut self.direct, direct) {
+                    events.push(Event {
+                        at_ms: row.at_ms,
+                        name: row.kind,
+                        scope: "cluster".to_owned(),
+                        raised: direct,
+                    });
+                }
                 continue;
             }
             let event = Event {

@@ -12,6 +12,7 @@ mod detect;
 mod figure;
 mod http;
 mod proc;
+mod scan;
 mod start;
 mod trouble;
 mod whole;
@@ -58,6 +59,8 @@ enum Child {
     #[command(hide = true)]
     Start { config: PathBuf, listens: SocketAddr, times: usize },
     #[command(hide = true)]
+    Scan,
+    #[command(hide = true)]
     Blackbox { program: PathBuf, config: PathBuf, n: usize },
 }
 
@@ -92,6 +95,7 @@ fn run(cli: Cli) -> Result<(), Trouble> {
     match cli.child {
         Some(Child::Cost { config, n }) => print(&cost::child(&config, n)?),
         Some(Child::Start { config, listens, times }) => print(&start::child(&config, listens, times)?),
+        Some(Child::Scan) => print(&scan::child()?),
         Some(Child::Blackbox { program, config, n }) => print(&blackbox::child(&program, &config, n)?),
         None => return all(cli),
     }

@@ -15,6 +15,7 @@ use crate::cost::{self, Cost};
 use crate::daemon::{Daemon, program};
 use crate::figure::{Figure, Goal};
 use crate::proc;
+use crate::scan::Scan;
 use crate::start::Starts;
 use crate::trouble::Trouble;
 
@@ -58,6 +59,9 @@ fn on(lab: &Lab, amount: &Amount, say: fn(&str)) -> Result<Vec<Figure>, Trouble>
     figures.extend(resident(&daemon, spent.as_secs_f64() / counted.elapsed().as_secs_f64())?);
     drop(daemon);
     figures.extend(costs(lab, &config, amount, say)?);
+    let scan: Scan = child(lab, &["scan"])?;
+    let note = format!("{} samples of an etcd's {} KB", scan.samples, scan.bytes / 1_000);
+    figures.push(Figure::of("scan of Prometheus text", "GB/s", scan.batches, Some(Goal::AtLeast(1.0))).noted(note));
     Ok(figures)
 }
 
