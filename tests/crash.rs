@@ -1,10 +1,14 @@
-//! kill −9 at the two borders that matter, on a real journal: between a reservation and its step, and between a step and
-//! its outcome. Whatever the program was doing, the next start repeats nothing and refills nothing.
+//! kill −9 on a real journal: at the two borders that matter most, between a reservation and its step and between a step and
+//! its outcome, and (`boundaries`) before and after every batch. Whatever the program was doing, the next start repeats
+//! nothing and refills nothing.
 //!
 //! Each case runs this test program again as a child with the real driver, engine and journal, in virtual time, and lets
 //! the child kill itself. A call is one line in a file, written to the disk before anything else happens.
 
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+#[path = "crash/boundaries.rs"]
+mod boundaries;
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -15,6 +19,7 @@ use std::time::Duration;
 
 use defib::driver::{Driver, Ports};
 use defib::journal::{Journal, Outcome as Row, Reader, account};
+use defib_engine::command::{Ask, Command as Asked, Reply};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{
     Apiserver, BackOff, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog,
@@ -38,6 +43,23 @@ enum CrashAt {
     Durable,
     /// The step was carried out, its outcome is not written.
     Started,
+    /// The batch of this number, from 1, is about to be handed to the journal.
+    Before(u64),
+    /// It is on the disk, the engine has not been told.
+    After(u64),
+}
+
+impl CrashAt {
+    fn named(name: &str) -> CrashAt {
+        let number = |digits: &str| digits.parse().unwrap();
+        match name.split_once(':') {
+            Some(("before", batch)) => CrashAt::Before(number(batch)),
+            Some(("after", batch)) => CrashAt::After(number(batch)),
+            _ if name == "durable" => CrashAt::Durable,
+            _ if name == "started" => CrashAt::Started,
+            _ => CrashAt::Nowhere,
+        }
+    }
 }
 
 /// What the environment says to a child; none in the parent.
@@ -46,19 +68,18 @@ struct Orders {
     crash: CrashAt,
     starts_at_s: u64,
     runs_s: u64,
+    /// When a person pauses the cluster for an hour.
+    pauses_at_s: Option<u64>,
 }
 
 fn orders() -> Option<Orders> {
     let text = |name: &str| std::env::var(name).ok();
     Some(Orders {
         folder: text("CRASH_FOLDER")?.into(),
-        crash: match text("CRASH_AT")?.as_str() {
-            "durable" => CrashAt::Durable,
-            "started" => CrashAt::Started,
-            _ => CrashAt::Nowhere,
-        },
+        crash: CrashAt::named(&text("CRASH_AT")?),
         starts_at_s: text("CRASH_START_S")?.parse().unwrap(),
         runs_s: text("CRASH_RUN_S")?.parse().unwrap(),
+        pauses_at_s: text("CRASH_PAUSE_S").map(|text| text.parse().unwrap()),
     })
 }
 
@@ -70,6 +91,8 @@ fn die() -> ! {
 struct Child {
     journal: Journal,
     crash: CrashAt,
+    folder: PathBuf,
+    batches: u64,
     calls: std::fs::File,
     stored: (Sender<Event>, Receiver<Event>),
     ended: Vec<Event>,
@@ -77,10 +100,15 @@ struct Child {
 
 impl Ports for Child {
     fn write(&mut self, batch: Batch) {
+        self.batches += 1;
+        if self.crash == CrashAt::Before(self.batches) {
+            die();
+        }
+        let last = self.crash == CrashAt::After(self.batches);
         let (crash, intents) = (self.crash, !batch.intents.is_empty());
         let (sender, cluster, id) = (self.stored.0.clone(), batch.cluster.clone(), batch.id);
         self.journal.append(account::rows(&batch, None), move |result| {
-            if crash == CrashAt::Durable && intents && result.is_ok() {
+            if (last || crash == CrashAt::Durable && intents) && result.is_ok() {
                 die();
             }
             let result = result.map_err(|error| error.to_string());
@@ -107,6 +135,10 @@ impl Ports for Child {
 
     fn route(&mut self, _: &ClusterId, _: Route) {}
     fn publish(&mut self, _: &ClusterId, _: &Status) {}
+
+    fn reply(&mut self, _: u64, reply: Reply) {
+        std::fs::write(self.folder.join("reply"), format!("{reply:?}")).unwrap();
+    }
 }
 
 /// cp1's API server is dead and waits; the others run and are not ready. etcd serves. Nothing that is done helps.
@@ -171,7 +203,15 @@ fn child(orders: &Orders) {
         playbooks: defib::playbook::load(defib::playbook::SHIPPED, None).unwrap(),
         ..Settings::default()
     };
-    let ports = Child { journal: opened.journal, crash: orders.crash, calls, stored: channel(), ended: Vec::new() };
+    let ports = Child {
+        journal: opened.journal,
+        crash: orders.crash,
+        folder: orders.folder.clone(),
+        batches: 0,
+        calls,
+        stored: channel(),
+        ended: Vec::new(),
+    };
     let mut driver = Driver::new(&settings, &saved, now(orders.starts_at_s), ports);
     for s in orders.starts_at_s..orders.starts_at_s + orders.runs_s {
         let ill = s - orders.starts_at_s > 310;
@@ -188,6 +228,11 @@ fn child(orders: &Orders) {
                 }));
             }
         }
+        if orders.pauses_at_s == Some(s) {
+            let (cluster, reason) = (Some(CLUSTER.to_owned()), "maintenance".to_owned());
+            let ask = Ask::Pause { cluster, reason, for_: Duration::from_secs(3_600) };
+            events.push(Event::Asked(Asked { id: 1, by: "somebody@here".to_owned(), ask }));
+        }
         driver.turn(events, now(s));
     }
 }
@@ -200,12 +245,18 @@ fn as_child() {
 }
 
 fn run_child(folder: &Path, crash: &str, start_s: u64, run_s: u64) -> Option<i32> {
+    run_paused_child(folder, crash, start_s, run_s, None)
+}
+
+/// The same, with a person who pauses the cluster at some second.
+fn run_paused_child(folder: &Path, crash: &str, start_s: u64, run_s: u64, pause_s: Option<u64>) -> Option<i32> {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "as_child", "--nocapture"])
         .env("CRASH_FOLDER", folder)
         .env("CRASH_AT", crash)
         .env("CRASH_START_S", start_s.to_string())
         .env("CRASH_RUN_S", run_s.to_string())
+        .envs(pause_s.map(|s| ("CRASH_PAUSE_S", s.to_string())))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&status.stdout);
