@@ -4,6 +4,7 @@
 //! answers. Bounded: [`CONNECTIONS_MAX`] connections, [`HEADER_WITHIN`] for a request's head, a form's size (`guard`), pages
 //! that listen (`events`).
 
+mod act;
 pub mod api;
 mod events;
 mod guard;

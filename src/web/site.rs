@@ -9,26 +9,39 @@
 //! | `/events?cluster=NAME` | beats for open pages |
 //! | `/assets/…` | the style sheet, the script, the signs |
 //!
+//! | `POST /clusters/NAME/{pause,resume,recover}` | a form of ours, see `act` |
+//! | `/clusters/NAME/recover` | what a recovery would do |
+//!
 //! Everything but the first line is served under our own names alone, see `guard`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http_body_util::BodyExt;
+use defib_engine::command::{Ask, Recover, Reply};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use super::act::{self, Once};
 use super::events::{self, Beats};
 use super::guard::{self, Form, Guard, plain};
 use super::html::in_address;
-use super::page::{self, Age, Scene, Tab};
+use super::page::{self, Age, Scene, Stamp, Tab};
 use super::strip::{self, Window};
 use super::{Answer, Health, api, for_programs, text};
 use crate::hub::{Hub, Watched};
 use crate::journal::{Reader, RecordRow};
+
+/// A form must have come within this time.
+const FORM_WITHIN: Duration = Duration::from_secs(5);
+/// A form's own number has at most so many bytes: 64 random ones and the form's place on the page.
+const NUMBER_MAX: usize = 96;
+/// Of a form whose answer is not known.
+const FORGOTTEN: &str = "The form was taken; what it came to is among what happened, below.";
 
 /// Lines of what happened.
 const RECORDS_MAX: usize = 60;
@@ -48,6 +61,7 @@ pub struct Site {
     metrics: PrometheusHandle,
     journal: PathBuf,
     guard: Guard,
+    once: Once,
     /// Places for pages that listen.
     listeners: Arc<Semaphore>,
 }
@@ -60,16 +74,20 @@ impl Site {
     #[must_use]
     pub fn new(hub: Arc<Hub>, health: Arc<Health>, metrics: PrometheusHandle, guard: Guard, journal: PathBuf) -> Site {
         let listeners = Arc::new(Semaphore::new(events::LISTENERS_MAX));
-        Site { hub, health, metrics, journal, guard, listeners }
+        Site { hub, health, metrics, journal, guard, once: Once::default(), listeners }
     }
 
     pub(super) async fn respond(&self, request: Request<Incoming>) -> Answer {
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let path = head.uri.path();
         if let Some(answer) = for_programs(&head.method, path, &self.health, || self.metrics.render()) {
             return answer;
         }
-        let mut answer = self.shown(&head.method, path, head.uri.query(), &head.headers).await;
+        let mut answer = if head.method == Method::POST {
+            self.posted(path, &head.headers, body).await
+        } else {
+            self.shown(&head.method, path, head.uri.query(), &head.headers).await
+        };
         guard::protect(answer.headers_mut());
         answer
     }
@@ -80,7 +98,7 @@ impl Site {
             return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", format!("{refusal}\n"));
         }
         if *method != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n");
+            return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET and POST\n");
         }
         match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", ""] => self.front(),
@@ -90,6 +108,7 @@ impl Site {
                 api::get(&self.hub, "dashboard".to_owned(), path, &api::query(raw)).await
             }
             ["", "assets", name] => asset(name).unwrap_or_else(missing),
+            ["", "clusters", name, "recover"] => self.review(&plain(name)).await,
             ["", "clusters", name] => self.cluster(&plain(name), query).await,
             _ => missing(),
         }
@@ -97,11 +116,7 @@ impl Site {
 
     fn front(&self) -> Answer {
         if let [only] = self.hub.settled().watched.as_slice() {
-            let mut answer = text(StatusCode::SEE_OTHER, "text/plain", "");
-            if let Ok(address) = HeaderValue::from_str(&format!("/clusters/{}", in_address(&only.name))) {
-                answer.headers_mut().insert(LOCATION, address);
-            }
-            return answer;
+            return elsewhere(&format!("/clusters/{}", in_address(&only.name)));
         }
         html(StatusCode::OK, page::overview(&self.tabs(), self.age(), self.hub.revision("")))
     }
@@ -126,6 +141,9 @@ impl Site {
             Ok((strips, records)) => (Ok(strips.as_slice()), records.as_slice()),
             Err(why) => (Err(why.as_str()), &[][..]),
         };
+        let Some(stamp) = self.stamp() else { return no_stamp() };
+        let number = query.get("said");
+        let said = (!number.is_empty()).then(|| self.once.said(number).unwrap_or_else(|| FORGOTTEN.to_owned()));
         let scene = Scene {
             watched,
             settled: self.hub.settled(),
@@ -136,8 +154,70 @@ impl Site {
             strips,
             records,
             tabs: &self.tabs(),
+            stamp: &stamp,
+            said: said.as_deref(),
         };
         html(StatusCode::OK, page::cluster(&scene))
+    }
+
+    /// For the forms of one page.
+    fn stamp(&self) -> Option<Stamp> {
+        Some(Stamp { token: self.guard.token().to_owned(), number: guard::random()? })
+    }
+
+    /// What a recovery would do, asked of the loop.
+    async fn review(&self, name: &str) -> Answer {
+        let settled = self.hub.settled();
+        let Some(watched) = settled.watched.iter().find(|watched| watched.name == name) else { return missing() };
+        let Some(stamp) = self.stamp() else { return no_stamp() };
+        let wanted = Recover { cluster: name.to_owned(), ..Recover::default() };
+        let asked = self.hub.ask(act::BY.to_owned(), Ask::Preview(wanted)).await;
+        let preview = match &asked {
+            Ok(Reply::Preview(preview)) => Ok(preview),
+            Ok(other) => Err(act::told(other)),
+            Err(error) => Err(error.to_string()),
+        };
+        let (_, status) = self.hub.latest(name);
+        let (tabs, age) = (self.tabs(), self.age());
+        let preview = preview.as_ref().map(|preview| *preview).map_err(String::as_str);
+        html(StatusCode::OK, page::review((watched, settled), (&tabs, age), status.as_deref(), preview, &stamp))
+    }
+
+    /// A form was sent.
+    async fn posted(&self, path: &str, headers: &HeaderMap, body: Incoming) -> Answer {
+        let parts = path.split('/').map(plain).collect::<Vec<_>>();
+        let ["", "clusters", name, what] = parts.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+            return missing();
+        };
+        let back = format!("/clusters/{}", in_address(name));
+        let refused = |status, why: String| html(status, page::message("Nothing was done", &why, &back));
+        let read = tokio::time::timeout(FORM_WITHIN, Limited::new(body, guard::FORM_MAX).collect()).await;
+        let Ok(Ok(bytes)) = read else {
+            return refused(StatusCode::BAD_REQUEST, "the form is too large, or came too slowly".to_owned());
+        };
+        let form = Form::read(&String::from_utf8_lossy(&bytes.to_bytes()));
+        if let Err(refusal) = self.guard.trusted(headers, &form) {
+            return refused(StatusCode::FORBIDDEN, refusal.to_string());
+        }
+        if !self.hub.settled().watched.iter().any(|watched| watched.name == name) {
+            return missing();
+        }
+        let ask = match act::meant(what, name, &form) {
+            Ok(ask) => ask,
+            Err(why) => return refused(StatusCode::UNPROCESSABLE_ENTITY, why),
+        };
+        let number = form.get("number");
+        if number.is_empty() || number.len() > NUMBER_MAX {
+            return refused(StatusCode::UNPROCESSABLE_ENTITY, "the form has no number: reload the page".to_owned());
+        }
+        if self.once.take(number) {
+            let said = match self.hub.ask(act::BY.to_owned(), ask).await {
+                Ok(reply) => act::told(&reply),
+                Err(error) => error.to_string(),
+            };
+            self.once.answer(number, &said);
+        }
+        elsewhere(&format!("{back}?said={}", in_address(number)))
     }
 
     /// Reads the journal on a thread that may wait for the disk.
@@ -167,6 +247,19 @@ impl Site {
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         answer
     }
+}
+
+/// To another page, by GET.
+fn elsewhere(address: &str) -> Answer {
+    let mut answer = text(StatusCode::SEE_OTHER, "text/plain", "");
+    if let Ok(address) = HeaderValue::from_str(address) {
+        answer.headers_mut().insert(LOCATION, address);
+    }
+    answer
+}
+
+fn no_stamp() -> Answer {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the system gives no randomness\n")
 }
 
 fn html(status: StatusCode, body: String) -> Answer {

@@ -17,7 +17,7 @@ pub(super) fn page(
     tabs: &[Tab],
     watched: Option<(&Watched, Mode)>,
     age: Age,
-    revision: u64,
+    revision: Option<u64>,
     main: impl FnOnce(&mut Html),
 ) -> String {
     let here = watched.map_or("", |(watched, _)| watched.name.as_str());
@@ -48,8 +48,15 @@ pub(super) fn page(
                 String::new()
             },
         );
-        let revision = revision.to_string();
-        html.element("main", &[("id", &"main"), ("data-revision", &revision), ("data-cluster", &here)], main);
+        match revision {
+            // Only what has a revision is kept true by the script.
+            Some(revision) => {
+                let attributes: [(_, &dyn std::fmt::Display); 3] =
+                    [("id", &"main"), ("data-revision", &revision), ("data-cluster", &here)];
+                html.element("main", &attributes, main);
+            }
+            None => html.element("main", &[("id", &"main")], main),
+        }
         html.element("footer", &[], |html| {
             html.leaf("span", &[], format!("defib {}", env!("CARGO_PKG_VERSION")));
             html.leaf("span", &[], "Times are UTC; hover for the date.");

@@ -19,6 +19,7 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
                             row(scene, layer, html);
                         }
                         vip(scene, html);
+                        super::figures::rows(scene, html);
                     });
                 });
             },

@@ -5,6 +5,8 @@
 //! itself. No state is told by colour alone. Left out: where the page is read from, and who may read it.
 
 mod decisions;
+mod figures;
+mod forms;
 mod frame;
 mod grid;
 mod headline;
@@ -27,6 +29,7 @@ use crate::hub::{Settled, Watched};
 use crate::journal::RecordRow;
 use crate::report::layers::Level;
 
+pub(super) use forms::{Stamp, review};
 pub(super) use frame::plain as message;
 pub(super) use overview::page as overview;
 
@@ -67,6 +70,10 @@ pub(super) struct Scene<'a> {
     pub(super) records: &'a [RecordRow],
     /// Every cluster, this one too.
     pub(super) tabs: &'a [Tab],
+    /// For the page's forms.
+    pub(super) stamp: &'a Stamp,
+    /// What a form came to that was sent from here.
+    pub(super) said: Option<&'a str>,
 }
 
 /// A cluster's page.
@@ -76,9 +83,13 @@ pub(super) fn cluster(scene: &Scene<'_>) -> String {
         scene.tabs,
         Some((scene.watched, scene.settled.mode)),
         scene.age,
-        scene.revision,
+        Some(scene.revision),
         |html| {
+            if let Some(said) = scene.said {
+                html.leaf("p", &[("class", &"said"), ("role", &"status")], said);
+            }
             headline::section(scene, html);
+            forms::section(scene, html);
             incident::section(scene, html);
             html.element("div", &[("class", &"pair")], |html| {
                 grid::section(scene, html);

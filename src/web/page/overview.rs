@@ -7,7 +7,7 @@ use super::{Age, Tab, frame, words};
 pub(in super::super) fn page(tabs: &[Tab], age: Age, revision: u64) -> String {
     let mut sorted: Vec<&Tab> = tabs.iter().collect();
     sorted.sort_by(|a, b| (b.level, &a.name).cmp(&(a.level, &b.name)));
-    frame::page("clusters", tabs, None, age, revision, |html| {
+    frame::page("clusters", tabs, None, age, Some(revision), |html| {
         html.element("section", &[("id", &"overview"), ("class", &"card"), ("data-live", &"")], |html| {
             html.leaf("h1", &[("aria-live", &"polite")], count(tabs));
             html.element("ul", &[("class", &"overview")], |html| {

@@ -135,6 +135,8 @@ fn shown(watched: &Watched, status: Option<&Status>, rows: &[RecordRow], late: D
     cluster(&Scene {
         watched,
         settled: &settled,
+        stamp: &stamp(),
+        said: None,
         status,
         age,
         revision: 7,
@@ -143,6 +145,10 @@ fn shown(watched: &Watched, status: Option<&Status>, rows: &[RecordRow], late: D
         records: rows,
         tabs: &tabs,
     })
+}
+
+fn stamp() -> Stamp {
+    Stamp { token: "secret".to_owned(), number: "n1".to_owned() }
 }
 
 /// What a reader who sees no markup reads.
@@ -283,4 +289,54 @@ fn several_clusters_stand_worst_first() {
     assert!(read(&page).contains("2 clusters: 1 outage, 1 well"));
     let list = page.split("<ul class=\"overview\">").nth(1).unwrap();
     assert!(list.find("/clusters/prod").unwrap() < list.find("/clusters/home").unwrap());
+}
+
+#[test]
+fn a_pause_is_shown_with_its_author_its_reason_and_its_end() {
+    let pause = defib_engine::command::Pause {
+        by: "ann@ops <b>".to_owned(),
+        reason: "host <i>maintenance</i>".to_owned(),
+        since: UnixMs(NOW_MS - 60_000),
+        until: Some(UnixMs(NOW_MS + 600_000)),
+    };
+    let status = Status { pauses: vec![pause], ..healthy() };
+    let page = shown(&watched(), Some(&status), &[], Duration::ZERO);
+    let said = "Paused by ann@ops &lt;b&gt;: host &lt;i&gt;maintenance&lt;/i&gt;; since 03:13:07Z, until 03:24:07Z";
+    assert!(read(&page).contains(said), "{page}");
+    assert!(page.contains("Resume prod") && page.contains(r#"name="token" value="secret""#));
+    let calm = shown(&watched(), Some(&healthy()), &[], Duration::ZERO);
+    assert!(!calm.contains("Resume prod") && calm.contains("Pause prod"));
+}
+
+#[test]
+fn a_review_offers_only_what_no_guard_holds() {
+    use defib_engine::command::{Plan, Preview};
+    let plan = |node: &str, check: Option<&'static str>| Plan {
+        playbook: "restart-kubelet".to_owned(),
+        node: node.to_owned(),
+        called_for: Some(key("apiserver-crash-looping", Some(node))),
+        steps: vec!["collect-evidence".to_owned(), "restart-service kubelet".to_owned()],
+        judgement: Judgement {
+            passed: vec![("fresh", "7 probes".to_owned())],
+            holds: check
+                .map(|check| Hold { check, text: "no room".to_owned(), lifts: Lift::Person })
+                .into_iter()
+                .collect(),
+        },
+        limits: "cp1 0 of 2 per 1h used".to_owned(),
+        verify: "apiserver-crash-looping gone within 3m".to_owned(),
+        fingerprint: "f1".to_owned(),
+    };
+    let plans = vec![plan("cp1", None), plan("cp2", Some("quorum")), plan("cp3", Some("budget"))];
+    let preview = Preview { cluster: "prod".to_owned(), plans };
+    let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None };
+    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0) };
+    let page = review((&watched(), &settled), (&[], age), Some(&outage()), Ok(&preview), &stamp());
+    assert_eq!(page.matches(r#"action="/clusters/prod/recover""#).count(), 2, "cp1, and cp3 with its limits passed");
+    assert!(page.contains("Type cp1 to confirm") && !page.contains("Type cp2 to confirm"));
+    assert!(page.contains(r#"name="pass_limits""#) && !page.contains(r#"name="waive_for""#));
+    assert!(page.contains("Held: no button can pass these checks."));
+    assert!(!page.contains("data-revision"), "a form that is being filled in is not swapped");
+    let refused = review((&watched(), &settled), (&[], age), None, Err("the daemon is ending"), &stamp());
+    assert!(refused.contains("the daemon is ending"));
 }
