@@ -48,6 +48,8 @@ pub struct Report {
     pub probes: Vec<Probe>,
     /// The nodes, in the configuration's order.
     pub nodes: Vec<String>,
+    /// How to reach the API servers, as far as one look can tell.
+    pub route: Route,
 }
 
 /// What one look makes of a cluster.
@@ -193,6 +195,7 @@ pub fn report(
         decisions: status.decisions.iter().map(|decision| plan(decision, status.now.mono)).collect(),
         probes: probes.iter().map(|observation| probe(observation)).collect(),
         nodes,
+        route: Route::from(&status.route),
     }
 }
 

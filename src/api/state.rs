@@ -110,6 +110,12 @@ pub struct Route {
     pub ready: Vec<String>,
 }
 
+impl From<&defib_engine::route::Route> for Route {
+    fn from(route: &defib_engine::route::Route) -> Route {
+        Route { direct: route.direct, ready: route.ready.clone() }
+    }
+}
+
 /// A record as it is told to those who follow; the journal's row has the same kind, version and body.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Told {
@@ -205,7 +211,7 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
                 until_ms: pause.until.map(|until| until.0),
             })
             .collect(),
-        route: Route { direct: status.route.direct, ready: status.route.ready.clone() },
+        route: Route::from(&status.route),
         journal_answers: judged && status.store_answers,
     }
 }

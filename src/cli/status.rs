@@ -64,6 +64,8 @@ struct Folded {
     findings: BTreeMap<(String, String), RecordRow>,
     incidents: BTreeMap<(String, String), RecordRow>,
     holds: BTreeMap<(String, String), RecordRow>,
+    /// The clusters whose virtual address is dead.
+    routes: BTreeMap<(String, String), RecordRow>,
     last: Option<RecordRow>,
 }
 
@@ -75,7 +77,15 @@ impl Folded {
             let text = |name: &str| row.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let key = |name: String| (row.cluster.clone(), name);
             match row.kind.as_str() {
-                "start" => folded = Folded { mode: text("mode"), last: folded.last.take(), ..Folded::default() },
+                "start" => {
+                    // What outlives a restart: the next process begins with the same route.
+                    let (last, routes) = (folded.last.take(), std::mem::take(&mut folded.routes));
+                    folded = Folded { mode: text("mode"), last, routes, ..Folded::default() };
+                }
+                "route" => {
+                    let direct = row.body.get("direct").and_then(Value::as_bool).unwrap_or(false);
+                    keep(&mut folded.routes, key(String::new()), row, direct);
+                }
                 "finding" => {
                     let name = line::named(&text("finding"), &text("scope"));
                     keep(&mut folded.findings, key(name), row, text("change") == "raised");
@@ -107,6 +117,9 @@ impl Folded {
         for ((cluster, name), row) in &self.findings {
             lines.push(format!("  {} {cluster} {name}: {}", wall::time(row.at_ms), text(row)));
         }
+        for ((cluster, _), row) in &self.routes {
+            lines.push(format!("  ROUTE {cluster} {}", text(row)));
+        }
         for ((cluster, name), row) in &self.holds {
             lines.push(format!("  held {cluster} {name}: {}", text(row)));
         }
@@ -129,6 +142,7 @@ impl Folded {
             "incidents": rows(&self.incidents),
             "findings": rows(&self.findings),
             "holds": rows(&self.holds),
+            "routes": rows(&self.routes),
         })
     }
 }
@@ -162,6 +176,15 @@ mod tests {
         rows.remove(0);
         let lines = Folded::of(&rows).lines();
         assert!(lines[0].contains("vip-lost: no answer") && lines.len() == 1, "{lines:?}");
+    }
+
+    #[test]
+    fn the_route_outlives_a_start_and_goes_when_it_reverts() {
+        let route = |direct| json!({"direct": direct, "ready": ["cp2"], "text": "direct to cp2: lost"});
+        let mut rows = vec![row(3, "start", json!({"mode": "observe"})), row(2, "route", route(true))];
+        assert!(Folded::of(&rows).lines().contains(&"  ROUTE prod direct to cp2: lost".to_owned()));
+        rows.insert(0, row(4, "route", route(false)));
+        assert_eq!(Folded::of(&rows).lines(), [NOTHING_OPEN]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub fn screen(report: &Report) -> String {
     page.list(why(report));
     page.list(unknown(report));
     places(report, &mut page);
+    if let (true, Some(first)) = (report.route.direct, report.route.ready.first()) {
+        page.line(&format!("ROUTE directly to {first}: the virtual address is lost"));
+    }
     page.list(plans(report));
     page.line("");
     page.line(&format!("NEXT  {}", next(report)));

@@ -1,4 +1,4 @@
-//! The drill `back-off`, once, judged by the lab.
+//! Each drill once, judged by the lab.
 
 use std::process::Command;
 
@@ -9,14 +9,8 @@ const READY_WITHIN_MS: i64 = 15_000;
 const RESTORED_WITHIN_MS: i64 = 40_000;
 
 pub(crate) fn back_off(_: &Stage) {
-    let output = Command::new(defib_lab::program().unwrap())
-        .args(["drill", "back-off", "--output", "json", "--defib", env!("CARGO_BIN_EXE_defib")])
-        .output()
-        .unwrap();
-    let story = String::from_utf8_lossy(&output.stderr);
-    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}\n{story}", String::from_utf8_lossy(&output.stdout)));
-    assert!(output.status.success() && verdict["ok"] == true, "{verdict:#}\n{story}");
+    let (verdict, story) = played("back-off");
+    assert!(verdict["ok"] == true, "{verdict:#}\n{story}");
     assert_eq!(verdict["root"], "apiserver-crash-looping", "{verdict:#}");
     assert_eq!(verdict["violations"], serde_json::json!([]), "{verdict:#}");
     let actions = verdict["actions"].as_array().unwrap();
@@ -26,4 +20,26 @@ pub(crate) fn back_off(_: &Stage) {
     assert!(node == "cp1" || node == "cp2", "{verdict:#}");
     assert!(verdict["api_ready_ms"].as_i64().is_some_and(|ms| ms <= READY_WITHIN_MS), "{verdict:#}");
     assert!(verdict["restored_ms"].as_i64().is_some_and(|ms| ms <= RESTORED_WITHIN_MS), "{verdict:#}");
+}
+
+pub(crate) fn vip_lost(_: &Stage) {
+    let (verdict, story) = played("vip-lost");
+    assert!(verdict["ok"] == true, "{verdict:#}\n{story}");
+    assert_eq!((&verdict["root"], &verdict["actions"]), (&"vip-lost".into(), &serde_json::json!([])), "{verdict:#}");
+    let client = &verdict["client"];
+    assert!(client["asked"].as_u64().is_some_and(|asked| asked > 100), "{verdict:#}");
+    assert_eq!((&client["broken"], client["reverted_ms"].is_u64()), (&0.into(), true), "{verdict:#}");
+}
+
+/// The verdict of a drill, and its story.
+fn played(drill: &str) -> (serde_json::Value, String) {
+    let output = Command::new(defib_lab::program().unwrap())
+        .args(["drill", drill, "--output", "json", "--defib", env!("CARGO_BIN_EXE_defib")])
+        .output()
+        .unwrap();
+    let story = String::from_utf8_lossy(&output.stderr).into_owned();
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{story}", String::from_utf8_lossy(&output.stdout)));
+    assert_eq!(output.status.success(), verdict["ok"] == true, "{verdict:#}");
+    (verdict, story)
 }

@@ -33,6 +33,7 @@ const CASES: &[Case] = &[
     ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),
     ("daemon::a_second_one_says_who_holds_the_journal", daemon::second),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
+    ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),
     ("teardown::an_up_that_was_killed_is_cleared_away", teardown::killed_up),
 ];

@@ -37,7 +37,17 @@ fn report(nodes: &[&str]) -> Report {
         decisions: Vec::new(),
         probes: Vec::new(),
         nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        route: crate::api::Route { direct: false, ready: Vec::new() },
     }
+}
+
+#[test]
+fn the_way_is_shown_while_the_address_is_lost() {
+    let mut report = report(&["cp1", "cp2"]);
+    report.route.ready = vec!["cp2".to_owned(), "cp1".to_owned()];
+    assert!(!screen(&report).contains("ROUTE"));
+    report.route.direct = true;
+    assert!(screen(&report).contains("\nROUTE directly to cp2: the virtual address is lost\n"), "{}", screen(&report));
 }
 
 /// Every machine is silent: nothing of what runs on one is known, and every playbook holds for several reasons.

@@ -47,10 +47,10 @@ enum Task {
     Down,
     /// Show what runs and what serves
     Status,
-    /// Break something: freeze, hang, kill-PART, hang-PART, starve, slow-disk, clock=MS, isolate-ops
+    /// Break something: freeze, hang, kill-PART, hang-PART, starve, slow-disk, lose-vip, clock=MS, isolate-ops
     Break {
         /// freeze, hang, kill-PART or hang-PART (etcd, containerd, kubelet, machined, vip, kube-apiserver,
-        /// kube-controller-manager), starve, slow-disk, clock=MS, or isolate-ops
+        /// kube-controller-manager), starve, slow-disk, lose-vip, clock=MS, or isolate-ops
         #[arg(value_parser = fault)]
         fault: Kind,
         /// cp1, cp2 or cp3
@@ -109,7 +109,7 @@ struct Drill {
 #[derive(Args)]
 struct Repeat {
     /// Which one
-    #[arg(value_parser = DRILLS)]
+    #[arg(value_parser = [drill::BACK_OFF])]
     name: String,
     /// How often with defib
     #[arg(long = "with", value_name = "N", default_value_t = 10)]

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::layout::{Layout, Node, Part, Place, cgroup};
+use crate::layout::{Layout, Node, Part, Place, VIP, cgroup};
 use crate::system::cgroup::{CgroupError, Cgroups};
 use crate::system::network::{self, NetworkError};
 use crate::system::process;
@@ -41,6 +41,8 @@ pub enum Fault {
     SlowDisk(Node),
     /// The clock that a node's machined tells is off by so many ms until mended.
     Clock(Node, i64),
+    /// A node's VIP agent stands still, and does not carry the address, until mended. On every node: the VIP is lost.
+    LoseVip(Node),
     /// The ops host is cut off until mended.
     IsolateOps,
 }
@@ -77,7 +79,7 @@ pub enum FaultError {
 
 /// What is not the name of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a fault: freeze, hang, starve, slow-disk, clock, clock=MS, isolate-ops, or kill- or hang- with a part ({parts})", parts = parts())]
+#[error("{0:?} is not a fault: freeze, hang, starve, slow-disk, lose-vip, clock, clock=MS, isolate-ops, or kill- or hang- with a part ({parts})", parts = parts())]
 pub struct NotAFault(pub String);
 
 fn parts() -> String {
@@ -99,6 +101,8 @@ pub enum Kind {
     SlowDisk,
     /// `clock=MS`, or `clock`
     Clock(i64),
+    /// `lose-vip`
+    LoseVip,
     /// `isolate-ops`
     IsolateOps,
 }
@@ -114,6 +118,7 @@ impl Kind {
             (Self::Starve, Some(node)) => Some(Fault::Starve(node)),
             (Self::SlowDisk, Some(node)) => Some(Fault::SlowDisk(node)),
             (Self::Clock(off_ms), Some(node)) => Some(Fault::Clock(node, off_ms)),
+            (Self::LoseVip, Some(node)) => Some(Fault::LoseVip(node)),
             (_, None) => None,
         }
     }
@@ -130,6 +135,7 @@ impl FromStr for Kind {
             "starve" => Some(Self::Starve),
             "slow-disk" => Some(Self::SlowDisk),
             "clock" => Some(Self::Clock(CLOCK_OFF_MS)),
+            "lose-vip" => Some(Self::LoseVip),
             "isolate-ops" => Some(Self::IsolateOps),
             _ => {
                 if let Some(off_ms) = text.strip_prefix("clock=") {
@@ -153,6 +159,7 @@ impl fmt::Display for Fault {
             Self::Starve(node) => write!(f, "starve {node}"),
             Self::SlowDisk(node) => write!(f, "slow-disk {node}"),
             Self::Clock(node, off_ms) => write!(f, "clock={off_ms} {node}"),
+            Self::LoseVip(node) => write!(f, "lose-vip {node}"),
             Self::IsolateOps => f.write_str("isolate-ops"),
         }
     }
@@ -182,6 +189,11 @@ pub(crate) fn make(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
         }
         Fault::Clock(node, off_ms) => std::fs::write(layout.clock_offset(node), off_ms.to_string())
             .map_err(|source| FaultError::Clock { node, source }),
+        Fault::LoseVip(node) => {
+            // The agent first: it would put the address back.
+            make(Fault::Hang(node, Some(Part::Vip)), layout, cgroups)?;
+            Ok(network::drop_address(layout, Place::Node(node), VIP)?)
+        }
         Fault::IsolateOps => Ok(network::set_port(layout, Place::Ops, false)?),
     }
 }
@@ -190,6 +202,7 @@ pub(crate) fn make(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
 pub(crate) fn mend(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(), FaultError> {
     match fault {
         Fault::Kill(..) => Ok(()),
+        Fault::LoseVip(node) => mend(Fault::Hang(node, Some(Part::Vip)), layout, cgroups),
         Fault::Hang(node, Some(part)) => {
             Ok(cgroups_of(part, node, cgroups).iter().try_for_each(|name| cgroups.thaw(name))?)
         }
@@ -215,7 +228,7 @@ pub(crate) fn mend(fault: Fault, layout: &Layout, cgroups: &Cgroups) -> Result<(
     }
 }
 
-/// The faults that last at this moment, as the kernel shows them.
+/// The faults that last at this moment, as the kernel shows them; a lost VIP as what it is, an agent that hangs.
 pub(crate) fn lasting(layout: &Layout, cgroups: &Cgroups) -> Result<Vec<Fault>, FaultError> {
     let mut found = Vec::new();
     for node in Node::ALL {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::layout::{API_PORT, GATEWAY, Layout, Node, VIP};
+use crate::layout::{API_PORT, GATEWAY, LIFELINE, Layout, Node, VIP};
 use crate::node::{FilesError, kubeconfig, put};
 use crate::pki::base64;
 
@@ -85,7 +85,10 @@ clusters:
 {nodes}    kubernetes: {{ ca: pki/kubernetes-ca.crt, certificate: pki/defib-kubernetes.crt, key: pki/defib-kubernetes.key }}
     etcd: {{ ca: pki/etcd-ca.crt, certificate: pki/defib-etcd.crt, key: pki/defib-etcd.key }}
     talos: {{ talosconfig: talosconfig, context: lab }}
-"
+    # An address on the ops host that leads to a ready API server whatever the VIP does, and a kubeconfig for it.
+    lifeline: {{ listen: \"{lifeline}\", kubeconfig: {{ file: lifeline.kubeconfig, from: kubeconfig }} }}
+",
+        lifeline = std::net::SocketAddr::from(LIFELINE),
     )
 }
 

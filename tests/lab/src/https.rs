@@ -1,8 +1,8 @@
 //! One bounded HTTPS exchange with an API server, over a connection of its own.
 //!
 //! Always a fresh connection: the lab asks whether somebody who comes anew is served, and a held connection would hide a
-//! VIP that moved. Everything happens within one deadline and an answer's body is bounded. Left out: redirects,
-//! streaming, connection reuse.
+//! VIP that moved. Everything happens within one deadline and an answer's body is bounded. A client of the lifeline also *holds*
+//! connections ([`Held`]). Left out: redirects.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// The most bytes of an answer's body that are read; a Lease or a verbose `/readyz` is below 10 KiB.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -116,6 +119,22 @@ impl HttpsClient {
             .unwrap_or(Err(HttpsError::Silent { address, deadline }))
     }
 
+    /// Opens a connection that is held for many questions.
+    pub(crate) async fn hold(&self, address: SocketAddr) -> Result<Held, HttpsError> {
+        let (sender, connection) = self.open(address).await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { drop(connection.await) });
+        Ok(Held { address, sender, _driver: driver })
+    }
+
+    async fn open(&self, address: SocketAddr) -> Result<(SendRequest<Full<Bytes>>, Driven), HttpsError> {
+        let tcp = TcpStream::connect(address).await.map_err(|source| HttpsError::Connect { address, source })?;
+        let name = ServerName::IpAddress(address.ip().into());
+        let tls =
+            self.connector.connect(name, tcp).await.map_err(|source| HttpsError::Handshake { address, source })?;
+        http1::handshake(TokioIo::new(tls)).await.map_err(|e| broke(address, e))
+    }
+
     async fn exchange(
         &self,
         address: SocketAddr,
@@ -123,19 +142,8 @@ impl HttpsClient {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Answer, HttpsError> {
-        let tcp = TcpStream::connect(address).await.map_err(|source| HttpsError::Connect { address, source })?;
-        let name = ServerName::IpAddress(address.ip().into());
-        let tls =
-            self.connector.connect(name, tcp).await.map_err(|source| HttpsError::Handshake { address, source })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(|e| broke(address, e))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", address.to_string())
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|e| broke(address, e))?;
+        let (mut sender, connection) = self.open(address).await?;
+        let request = request(address, method, path, body)?;
         let answer = async {
             let answer = sender.send_request(request).await.map_err(|e| broke(address, e))?;
             let status = answer.status().as_u16();
@@ -154,6 +162,50 @@ impl HttpsClient {
             },
         }
     }
+}
+
+/// A connection, as it is driven.
+type Driven = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
+
+/// A connection that is held open; closed when this is dropped.
+pub(crate) struct Held {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+    /// Ends what drives the connection.
+    _driver: JoinSet<()>,
+}
+
+impl Held {
+    /// Asks and reads the whole answer; gives its status.
+    pub(crate) async fn ask(&mut self, path: &str) -> Result<u16, HttpsError> {
+        let request = request(self.address, Method::GET, path, Vec::new())?;
+        let answer = self.sender.send_request(request).await.map_err(|e| broke(self.address, e))?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
+        body.collect().await.map_err(|source| HttpsError::Exchange { address: self.address, source })?;
+        Ok(status)
+    }
+
+    /// Asks, and tells `heard` the length of each piece of the answer, until it ends.
+    pub(crate) async fn follow(&mut self, path: &str, mut heard: impl FnMut(usize)) -> Result<(), HttpsError> {
+        let request = request(self.address, Method::GET, path, Vec::new())?;
+        let mut answer = self.sender.send_request(request).await.map_err(|e| broke(self.address, e))?;
+        while let Some(frame) = answer.frame().await {
+            let frame = frame.map_err(|e| broke(self.address, e))?;
+            heard(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Ok(())
+    }
+}
+
+fn request(address: SocketAddr, method: Method, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, HttpsError> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", address.to_string())
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|e| broke(address, e))
 }
 
 fn broke(address: SocketAddr, e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HttpsError {

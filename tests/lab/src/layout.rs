@@ -26,6 +26,8 @@ pub const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 pub const DEVICE: &str = "eth0";
 /// The bridge's device, in the bridge's namespace.
 pub const BRIDGE: &str = "br0";
+/// Where defib's lifeline listens, on the ops host.
+pub const LIFELINE: ([u8; 4], u16) = ([127, 0, 0, 1], 16443);
 /// The port of an API server.
 pub const API_PORT: u16 = 6443;
 /// The port of a simulated machined.

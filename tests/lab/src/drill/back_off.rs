@@ -92,7 +92,7 @@ pub(super) fn perform(stage: &mut Stage<'_>) -> Result<Evidence, DrillError> {
 }
 
 /// Starts defib and lets it see a healthy cluster.
-fn observe(stage: &mut Stage<'_>) -> Result<(), DrillError> {
+pub(super) fn observe(stage: &mut Stage<'_>) -> Result<(), DrillError> {
     if !stage.with_defib() {
         return Ok(());
     }
@@ -174,7 +174,8 @@ fn await_verification(stage: &mut Stage<'_>) -> Result<(), DrillError> {
     }
 }
 
-fn all_ready(tracks: &Tracks) -> Option<()> {
+/// Every API server and the VIP are ready.
+pub(super) fn all_ready(tracks: &Tracks) -> Option<()> {
     (tracks.len() == 4 && tracks.values().all(|track| track.sight == Some(Sight::Ready))).then_some(())
 }
 

@@ -67,6 +67,15 @@ pub(super) enum Record {
     Decision(Run),
     /// A run ended: recovered, failed or withdrawn.
     Run(Run),
+    /// The way to the API servers changed.
+    Route(Route),
+}
+
+/// The body of a `route`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Route {
+    /// People are sent to a node.
+    pub(super) direct: bool,
 }
 
 /// What matters in the bodies of a `decision` and a `run`.
@@ -172,7 +181,7 @@ impl Journal {
                 Record::Incident(incident) => {
                     incidents.insert(&incident.incident, incident.findings.iter().any(|named| named.finding == finding))
                 }
-                Record::Finding(_) | Record::Hold(_) => None,
+                Record::Finding(_) | Record::Hold(_) | Record::Route(_) => None,
             };
         }
         self.intents.iter().all(|intent| intent.outcome.is_some())
@@ -188,6 +197,7 @@ impl Record {
             "incident" => Some(Self::Incident(serde_json::from_str(body)?)),
             "hold" => Some(Self::Hold(serde_json::from_str(body)?)),
             "decision" => Some(Self::Decision(serde_json::from_str(body)?)),
+            "route" => Some(Self::Route(serde_json::from_str(body)?)),
             "run" => Some(Self::Run(serde_json::from_str(body)?)),
             _ => None,
         })
@@ -209,7 +219,7 @@ type Row = (i64, UnixMs, String, String);
 fn rows(database: &Connection) -> rusqlite::Result<Vec<Row>> {
     let mut statement = database.prepare(
         "SELECT seq, at_ms, kind, body FROM record
-         WHERE kind IN ('finding', 'incident', 'hold', 'decision', 'run') ORDER BY seq LIMIT ?1",
+         WHERE kind IN ('finding', 'incident', 'hold', 'decision', 'run', 'route') ORDER BY seq LIMIT ?1",
     )?;
     let rows = statement.query_map([ROWS_MAX], |row| Ok((row.get(0)?, ms(row.get(1)?), row.get(2)?, row.get(3)?)))?;
     rows.collect()

@@ -92,8 +92,30 @@ pub struct Verdict {
     pub actions: Vec<Action>,
     /// What defib held back, and why: distinct, in the order in which they were raised.
     pub holds: Vec<Held>,
+    /// What a client of the lifeline saw, where the drill has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Client>,
     /// What should not have been, in sentences.
     pub violations: Vec<String>,
+}
+
+/// The lab's own client, which asks through defib's lifeline. Times in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// Questions that it asked since the first fault, each over a connection of its own.
+    pub asked: u64,
+    /// Those that were not answered well.
+    pub failed: u64,
+    /// From the finding `vip-lost` to its last failure; none where nothing failed after it.
+    pub last_failure_ms: Option<u64>,
+    /// Connections that it held open from before the fault to after the end, with a question each second …
+    pub held: u64,
+    /// … and how many of them broke.
+    pub broken: u64,
+    /// From the finding to the route's record in the journal.
+    pub routed_ms: Option<u64>,
+    /// From the VIP's return to the record that the route reverted.
+    pub reverted_ms: Option<u64>,
 }
 
 /// One thing that was done.
@@ -148,6 +170,7 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
         restored_ms: since_relief(evidence.restored),
         actions,
         holds: holds(&evidence.journal),
+        client: None,
         violations,
     }
 }
@@ -217,18 +240,19 @@ fn detected(evidence: &Evidence) -> Option<UnixMs> {
 }
 
 fn root(evidence: &Evidence) -> Option<String> {
-    let until = evidence.restored.unwrap_or(UnixMs::MAX);
-    let mut ours =
-        evidence.journal.records.iter().filter(|(at, _)| *at < until).filter_map(|(_, record)| match record {
-            Record::Incident(incident) if incident.findings.iter().any(|named| named.finding == SUBJECT) => {
-                Some(incident)
-            }
-            _ => None,
-        });
+    root_until(&evidence.journal, evidence.restored.unwrap_or(UnixMs::MAX))
+}
+
+/// The root of the incident that held the subject, just before `until`.
+pub(super) fn root_until(journal: &Journal, until: UnixMs) -> Option<String> {
+    let mut ours = journal.records.iter().filter(|(at, _)| *at < until).filter_map(|(_, record)| match record {
+        Record::Incident(incident) if incident.findings.iter().any(|named| named.finding == SUBJECT) => Some(incident),
+        _ => None,
+    });
     ours.next_back().and_then(|incident| incident.root.clone())
 }
 
-fn holds(journal: &Journal) -> Vec<Held> {
+pub(super) fn holds(journal: &Journal) -> Vec<Held> {
     let mut holds: Vec<Held> = Vec::new();
     for (_, record) in &journal.records {
         let Record::Hold(hold) = record else { continue };

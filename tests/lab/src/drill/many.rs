@@ -189,6 +189,7 @@ mod tests {
             restored_ms: Some(api_ready_ms + 500),
             actions: vec![action; actions],
             holds: Vec::new(),
+            client: None,
             violations: Vec::new(),
         }
     }

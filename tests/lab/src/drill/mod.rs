@@ -6,6 +6,7 @@
 //! knowledge of how defib decides.
 
 mod back_off;
+mod client;
 mod clock;
 mod defib;
 mod journal;
@@ -17,6 +18,7 @@ mod probe;
 mod report;
 mod stage;
 mod story;
+mod vip_lost;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 pub use clock::Late;
 pub use defib::DefibError;
 pub use journal::JournalError;
-pub use judge::{Action, Held, Verdict};
+pub use judge::{Action, Client, Held, Verdict};
 pub use keep::KeepError;
 pub use many::{Many, ManyOptions, Run, many};
 pub use probe::ProbeError;
@@ -36,7 +38,9 @@ pub use story::Told;
 use story::{Story, Voice};
 
 /// The names of all drills.
-pub const DRILLS: [&str; 1] = [back_off::NAME];
+pub const DRILLS: [&str; 2] = [BACK_OFF, vip_lost::NAME];
+/// The drill of incident A's end.
+pub const BACK_OFF: &str = back_off::NAME;
 
 /// What to drill, and how to tell it.
 #[derive(Clone, Debug)]
@@ -62,6 +66,9 @@ pub enum DrillError {
     /// The lab failed.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// It is about what defib alone provides.
+    #[error("the drill {0} is about defib's lifeline: without defib there is nothing to judge")]
+    NeedsDefib(&'static str),
     /// Something did not come in time.
     #[error(transparent)]
     Late(#[from] Late),
@@ -103,7 +110,7 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     let story = Arc::new(Story::new(options.told));
     let (lab, raised) = stage::lab(&story)?;
     let claim = lab.claim()?;
-    let verdict = perform(&lab, program.clone(), &story);
+    let verdict = perform(&options.name, &lab, program.clone(), &story);
     drop(claim);
     // Kept also when there is no verdict: that is when it is needed most. And before the lab, with its logs, is gone.
     let kept = options.keep.as_deref().map_or(Ok(()), |folder| keep::files(folder, lab.layout()));
@@ -131,7 +138,10 @@ pub fn run(options: &DrillOptions) -> Result<Verdict, DrillError> {
     Ok(verdict)
 }
 
-fn perform(lab: &Lab, program: Option<PathBuf>, story: &Arc<Story>) -> Result<Verdict, DrillError> {
+fn perform(name: &str, lab: &Lab, program: Option<PathBuf>, story: &Arc<Story>) -> Result<Verdict, DrillError> {
     let mut stage = Stage::set(lab, program, Arc::clone(story))?;
+    if name == vip_lost::NAME {
+        return vip_lost::perform(&mut stage);
+    }
     Ok(judge::judge(&back_off::perform(&mut stage)?))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::judge::Verdict;
+use super::judge::{Client, Verdict};
 
 /// How long the API servers take to return by themselves from the drill's back-off, as measured on this lab's parts.
 const ALONE_S: &str = "161.0 s";
@@ -15,6 +15,9 @@ const PROBES: &str = "(the lab's probes ask four times a second each)";
 
 /// The table, then the verdict in a sentence.
 pub(super) fn table(verdict: &Verdict, with_defib: bool) -> String {
+    if let Some(client) = &verdict.client {
+        return through(verdict, client);
+    }
     let seconds = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), |ms| tenths(ms.cast_signed()));
     let mut rows = Vec::new();
     if with_defib {
@@ -47,6 +50,37 @@ pub(super) fn table(verdict: &Verdict, with_defib: bool) -> String {
         let _ = writeln!(text, "  {name:<width$}  {value}");
     }
     let _ = write!(text, "  {PROBES}\n\n{}: {}", verdict.drill, sentence(verdict, with_defib));
+    text
+}
+
+/// The same for a drill about the lifeline's client.
+fn through(verdict: &Verdict, client: &Client) -> String {
+    let after = |ms: Option<u64>, none: &str| ms.map_or_else(|| none.to_owned(), |ms| tenths(ms.cast_signed()));
+    let mut text = format!(
+        "
+  the finding, after the fault                        {}
+  the route, after the finding                        {}
+  the lifeline's client: questions, and those failed  {}, {}
+  its last failure, after the finding                 {}
+  connections held through it, and those that broke   {}, {}
+  the VIP serves again, after its agents went on      {}
+  the route reverted, after that                      {}
+",
+        after(verdict.detected_ms, "never"),
+        after(client.routed_ms, "never"),
+        client.asked,
+        client.failed,
+        after(client.last_failure_ms, "none"),
+        client.held,
+        client.broken,
+        after(verdict.restored_ms, "never"),
+        after(client.reverted_ms, "never"),
+    );
+    for violation in &verdict.violations {
+        let _ = writeln!(text, "  violation  {violation}");
+    }
+    let said = if verdict.ok { "whoever went through the lifeline was served" } else { "NOT as it should be" };
+    let _ = write!(text, "\n{}: {said}", verdict.drill);
     text
 }
 
@@ -88,6 +122,7 @@ mod tests {
             restored_ms: None,
             actions: vec![Action { action: "a".into(), node: "cp1".into(), outcome: "done".into() }],
             holds: Vec::new(),
+            client: None,
             violations: Vec::new(),
         };
         let text = table(&verdict, true);

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::DrillError;
+use super::client::Client;
 use super::clock::UnixMs;
 use super::defib::{self, Defib};
 use super::judge::Call;
 use super::probe::Probes;
 use super::story::{Story, Voice};
 use crate::fault::{Fault, FaultError};
-use crate::https::HttpsClient;
-use crate::layout::{API_PORT, Layout, Node, Part, Place, VIP};
+use crate::https::{HttpsClient, HttpsError};
+use crate::layout::{API_PORT, LIFELINE, Layout, Node, Part, Place, VIP};
 use crate::system::namespace;
 use crate::{Lab, LabError, UpOptions};
 
@@ -44,6 +45,11 @@ pub(super) fn lab(story: &Story) -> Result<(Lab, bool), DrillError> {
     }
     story.say(Voice::Lab, "raises a lab; this takes about a minute");
     Ok((Lab::up(&UpOptions { say: told_to_stderr })?, true))
+}
+
+/// The lab's own client, with an administrator's certificate.
+fn client(layout: &Layout) -> Result<HttpsClient, HttpsError> {
+    HttpsClient::new(&layout.certificate("kubernetes-ca"), &layout.certificate("admin"), &layout.key("admin"))
 }
 
 fn empty(path: &Path) -> std::io::Result<()> {
@@ -78,14 +84,30 @@ impl<'a> Stage<'a> {
         for path in [layout.drill_journal(), defib_log(&layout)] {
             empty(&path).map_err(|source| DrillError::Left { path, source })?;
         }
-        let client =
-            HttpsClient::new(&layout.certificate("kubernetes-ca"), &layout.certificate("admin"), &layout.key("admin"))?;
+        let client = client(&layout)?;
         let mut targets: Vec<_> = Node::ALL.iter().map(|node| (node.name().to_owned(), node.api())).collect();
         targets.push((VIP_TARGET.to_owned(), (VIP, API_PORT).into()));
         let ops = layout.namespace(Place::Ops);
         let enter = move || namespace::enter(&ops).map_err(Into::into);
         let probes = Probes::start(targets, client, Arc::clone(&story), enter)?;
         Ok(Self { lab, program, defib: None, layout, probes, story })
+    }
+
+    /// A client on the ops host that goes through defib's lifeline.
+    pub(super) fn through_lifeline(&self) -> Result<Client, DrillError> {
+        let ops = self.layout.namespace(Place::Ops);
+        let enter = move || namespace::enter(&ops).map_err(Into::into);
+        Ok(Client::start(LIFELINE.into(), client(&self.layout)?, Arc::clone(&self.story), enter)?)
+    }
+
+    /// Takes the VIP away from every node, and keeps it away.
+    pub(super) fn lose_vip(&self) -> Result<(), DrillError> {
+        Ok(Node::ALL.into_iter().try_for_each(|node| self.lab.break_(Fault::LoseVip(node)))?)
+    }
+
+    /// Lets the VIP's agents go on.
+    pub(super) fn return_vip(&self) -> Result<(), DrillError> {
+        Ok(Node::ALL.into_iter().try_for_each(|node| self.lab.mend(Fault::LoseVip(node)))?)
     }
 
     /// Whether defib takes part.

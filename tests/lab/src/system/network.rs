@@ -2,6 +2,8 @@
 //!
 //! Nothing of it can be reached from the machine's own network, and nothing there changes.
 
+use std::net::Ipv4Addr;
+
 use crate::layout::{BRIDGE, DEVICE, Layout, Place};
 
 use super::namespace::{self, NamespaceError};
@@ -55,6 +57,15 @@ pub(crate) fn set_port(layout: &Layout, place: Place, up: bool) -> Result<(), Ne
     let state = if up { "up" } else { "down" };
     namespace::inside(&layout.namespace(Place::Bridge), || ip(&["link", "set", place.name(), state]))??;
     Ok(())
+}
+
+/// Takes an address off a place's device; fine where it is not there.
+pub(crate) fn drop_address(layout: &Layout, place: Place, address: Ipv4Addr) -> Result<(), NetworkError> {
+    let prefix = format!("{address}/32");
+    Ok(namespace::inside(&layout.namespace(place), || {
+        let shown = run("ip", &["-o", "address", "show", "dev", DEVICE])?;
+        if shown.contains(&prefix) { ip(&["address", "delete", &prefix, "dev", DEVICE]) } else { Ok(()) }
+    })??)
 }
 
 /// Whether a place's cable is in the bridge.
