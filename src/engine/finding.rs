@@ -171,6 +171,9 @@ pub enum Relation {
     /// The cause on the node that held the virtual address last, the effect in the cluster; on some node while no API
     /// server has been ready for long, or where the certificates do not tell who held it.
     LastHolder,
+    /// As [`Relation::LastHolder`], and never while it is not known: for what can last on one node while service is
+    /// kept from returning by the others.
+    KnownHolder,
     /// The cause in the cluster, the effect anywhere in it.
     Cluster,
 }
@@ -181,7 +184,9 @@ impl Relation {
     pub fn holds(self, cause: &Subject, effect: &Subject) -> bool {
         match self {
             Relation::SameNode => cause == effect && cause.node().is_some(),
-            Relation::SomeNode | Relation::LastHolder => cause.node().is_some() && *effect == Subject::Cluster,
+            Relation::SomeNode | Relation::LastHolder | Relation::KnownHolder => {
+                cause.node().is_some() && *effect == Subject::Cluster
+            }
             Relation::Cluster => *cause == Subject::Cluster,
         }
     }

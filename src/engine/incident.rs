@@ -178,8 +178,12 @@ pub fn causes<'a>(effect: &FindingKey, open: &'a Open) -> Vec<&'a FindingKey> {
         rule.explained_by.iter().filter(|because| because.rule == cause.rule).any(|because| {
             let holds = because.relation.holds(&cause.subject, &effect.subject);
             let first = !because.earned || open.get(*cause).zip(open.get(effect)).is_none_or(|(a, b)| a <= b);
-            let holder = because.relation != Relation::LastHolder
-                || open.vip_waits_for.as_ref().is_none_or(|node| cause.subject.node() == Some(node));
+            let is_it = |node: &NodeName| cause.subject.node() == Some(node);
+            let holder = match because.relation {
+                Relation::LastHolder => open.vip_waits_for.as_ref().is_none_or(is_it),
+                Relation::KnownHolder => open.vip_waits_for.as_ref().is_some_and(is_it),
+                _ => true,
+            };
             holds && first && holder
         })
     };

@@ -243,6 +243,15 @@ impl<'a> View<'a> {
         self.look_node(node, ProbeKind::EtcdReadLinearizable).facts().is_some()
     }
 
+    /// The nodes whose members tell of this alarm.
+    #[must_use]
+    pub fn alarmed(&self, alarm: &str) -> Vec<&'a str> {
+        let says = |node: &&NodeName| {
+            self.etcd_status(node).is_some_and(|status| status.errors.iter().any(|error| error.contains(alarm)))
+        };
+        self.nodes().iter().filter(says).map(NodeName::as_str).collect()
+    }
+
     /// Who is in the etcd cluster, as a node's member has it.
     #[must_use]
     pub fn etcd_members(&self, node: &NodeName) -> Option<&'a EtcdMembers> {

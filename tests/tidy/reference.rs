@@ -66,7 +66,7 @@ fn because(because: &Because) -> String {
     let whose = match because.relation {
         Relation::SameNode => " of the same node",
         Relation::SomeNode => " of a node",
-        Relation::LastHolder => " of the node that held the address last",
+        Relation::LastHolder | Relation::KnownHolder => " of the node that held the address last",
         Relation::Cluster => "",
     };
     let first = if because.earned { " seen before it" } else { "" };

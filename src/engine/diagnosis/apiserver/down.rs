@@ -17,6 +17,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("apiserver-crash-looping", Relation::SameNode),
         Because::structural("kubelet-down", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
+        Because::earned("runtime-unhealthy", Relation::SameNode),
     ],
     // A crash-looping one is up for moments; it counts as down until it stayed for 3 s.
     timing: Timing::ms(300, 3_000),

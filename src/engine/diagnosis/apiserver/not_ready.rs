@@ -19,6 +19,8 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("etcd-member-down", Relation::SameNode),
         Because::structural("etcd-member-hung", Relation::SameNode),
         Because::structural("apiserver-crash-looping", Relation::SameNode),
+        Because::structural("etcd-no-space", Relation::Cluster),
+        Because::structural("etcd-corrupt", Relation::Cluster),
     ],
     // One that starts is not ready for about 3 s.
     timing: Timing::ms(4_000, 1_000),

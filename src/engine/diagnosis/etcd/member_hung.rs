@@ -12,7 +12,12 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Outage,
     scope: Scope::Node,
     reads: &[ProbeKind::EtcdStatus],
-    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
+    explained_by: &[
+        Because::structural("observer-isolated", Relation::Cluster),
+        Because::structural("machine-frozen", Relation::SameNode),
+        Because::earned("host-starved", Relation::SameNode),
+        Because::earned("etcd-slow-disk", Relation::SameNode),
+    ],
     timing: Timing::ms(1_500, 1_000),
     assess,
 };

@@ -1,6 +1,17 @@
 //! Conditions of the store.
 
+pub(super) mod corrupt;
+pub(super) mod even_voters;
+pub(super) mod fragmented;
+pub(super) mod leader_flapping;
+pub(super) mod learner_stuck;
 pub(super) mod member_down;
 pub(super) mod member_hung;
+pub(super) mod members_disagree;
+pub(super) mod near_quota;
 pub(super) mod no_leader;
+pub(super) mod no_space;
 pub(super) mod quorum_lost;
+pub(super) mod quorum_thin;
+pub(super) mod slow_disk;
+pub(super) mod starved;

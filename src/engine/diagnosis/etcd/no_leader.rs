@@ -17,6 +17,10 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("machine-unreachable", Relation::SomeNode),
         Because::structural("etcd-member-down", Relation::SomeNode),
         Because::structural("etcd-member-hung", Relation::SomeNode),
+        Because::structural("machine-frozen", Relation::SomeNode),
+        Because::structural("etcd-corrupt", Relation::Cluster),
+        Because::earned("host-starved", Relation::SomeNode),
+        Because::earned("etcd-starved", Relation::SomeNode),
     ],
     // An election takes one to two election timeouts of 1 s.
     timing: Timing::ms(2_500, 1_000),

@@ -1,4 +1,10 @@
 //! Conditions of the machines beneath.
 
+pub(super) mod clock_skewed;
+pub(super) mod flapping;
+pub(super) mod frozen;
+pub(super) mod host_starved;
 pub(super) mod kubelet_down;
+pub(super) mod memory_short;
+pub(super) mod runtime_unhealthy;
 pub(super) mod unreachable;

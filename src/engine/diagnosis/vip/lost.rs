@@ -18,6 +18,8 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("apiserver-down", Relation::LastHolder),
         Because::structural("apiserver-not-ready", Relation::LastHolder),
         Because::structural("apiserver-crash-looping", Relation::LastHolder),
+        Because::structural("apiserver-hung", Relation::KnownHolder),
+        Because::structural("machine-frozen", Relation::KnownHolder),
     ],
     timing: Timing::ms(1_500, 1_000),
     assess,

@@ -1,3 +1,5 @@
 //! Conditions of the virtual address.
 
 pub(super) mod lost;
+pub(super) mod on_sick_node;
+pub(super) mod split;

@@ -1,0 +1,36 @@
+//! A hypervisor that gives a machine's processor time to others.
+//!
+//! Derived from the guest's own steal counter over its window, so it says nothing of the host's other guests, nor of a
+//! guest that is too starved to be asked. Raised from [`RAISED_FROM`] % of its time, clear below [`CLEAR_BELOW`] %. The
+//! root of incident A of 2026-02: an overcommitted host, control planes at standard priority, steal far above it.
+
+use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::ProbeKind;
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "host-starved",
+    meaning: "the machine's hypervisor gave at least 20 % of its processor time to others over a minute (closes below 10 %)",
+    layer: Layer::Machine,
+    class: Class::Risk,
+    scope: Scope::Node,
+    reads: &[ProbeKind::TalosMachine],
+    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
+    timing: Timing::ms(5_000, 15_000),
+    assess,
+};
+
+/// Percent of all processor time.
+const RAISED_FROM: f64 = 20.0;
+/// Percent of all processor time.
+const CLEAR_BELOW: f64 = 10.0;
+
+fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
+    let Subject::Node(node) = subject else { return Verdict::Clear };
+    match view.steal_percent(node) {
+        Err(why) => Verdict::Unknown(why),
+        Ok(steal) if steal < if was_open { CLEAR_BELOW } else { RAISED_FROM } => Verdict::Clear,
+        Ok(steal) => Verdict::Raised(format!("steal {steal:.0} % (limit {RAISED_FROM:.0} %)")),
+    }
+}

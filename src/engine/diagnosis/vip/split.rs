@@ -1,0 +1,48 @@
+//! The virtual address is answered by two nodes in turn: both believe that they hold it.
+//!
+//! Told by the certificates of fresh connections, where each API server has its own: raised from [`CHANGES`] changes
+//! within [`WITHIN`] among nodes that came back. A move, even a move and its return, is less. Seen from one place: two
+//! holders of which we always reach the same one stay unseen.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::{ProbeKind, Target};
+use crate::time::Human;
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "vip-split",
+    meaning: "fresh connections to the virtual address are answered by several nodes in turn, at least 4 changes in 30 s",
+    layer: Layer::Vip,
+    class: Class::Risk,
+    scope: Scope::Cluster,
+    reads: &[ProbeKind::Vip, ProbeKind::Apiserver],
+    explained_by: &[],
+    timing: Timing::ms(0, 0),
+    assess,
+};
+
+const CHANGES: usize = 4;
+const WITHIN: Duration = Duration::from_secs(30);
+
+fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
+    let holders: Vec<_> = view.world.windows.holders_since(view.now - WITHIN).collect();
+    let nodes: BTreeSet<_> = holders.iter().map(|node| node.as_str()).collect();
+    let changes = holders.windows(2).filter(|pair| pair.first() != pair.last()).count();
+    if changes >= CHANGES && holders.len() > nodes.len() {
+        let nodes = Vec::from_iter(nodes).join(" and ");
+        return Verdict::Raised(format!("{nodes} answer in turn, {changes} changes in {}", Human(WITHIN)));
+    }
+    let look = view.look(&Target::Vip(view.cluster.clone()), ProbeKind::Vip);
+    match (look.facts(), view.world.windows.holder()) {
+        (None, _) => {
+            let failed = look.failure().map(|failure| format!("vip: {failure}"));
+            Verdict::Unknown(look.unknown(ProbeKind::Vip).or(failed).unwrap_or_default())
+        }
+        (Some(_), None) => Verdict::Unknown("the certificates do not tell who holds the address".to_owned()),
+        (Some(_), Some(_)) => Verdict::Clear,
+    }
+}
