@@ -3,6 +3,8 @@
 //! The files are compared byte for byte; `UPDATE_SCENARIOS=1` writes what came out instead. `tests/scenarios/README.md`
 //! tells the words. Left out: whether what came out is right, which is for whoever reads the file.
 
+#[path = "scenarios/gauges.rs"]
+mod gauges;
 #[path = "scenarios/script.rs"]
 mod script;
 #[path = "scenarios/stage.rs"]

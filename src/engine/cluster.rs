@@ -304,7 +304,7 @@ impl Cluster {
         };
         let unknown = |(key, tracked): (&FindingKey, &Tracked)| {
             let why = tracked.unknown.clone()?;
-            Some(status::Unknown { key: key.clone(), layer: tracked.rule.layer, why })
+            Some(status::Unknown { key: key.clone(), layer: tracked.rule.layer, class: tracked.rule.class, why })
         };
         Status {
             now,

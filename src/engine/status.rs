@@ -94,6 +94,8 @@ pub struct Unknown {
     pub key: FindingKey,
     /// Where it lies.
     pub layer: Layer,
+    /// How much it would mean.
+    pub class: Class,
     /// Why.
     pub why: String,
 }

@@ -1,7 +1,8 @@
 //! How the layers of a cluster are, in a word each: for a grid, for a strip over time, and for the journal, so that the
 //! strip can be drawn later from what was known then.
 //!
-//! *Unknown is never well*: a layer is well only where nothing about it is wrong and nothing about it is untold.
+//! *Unknown is never well*: a layer is well only where nothing about it is wrong and no outage of it is untold. Risks that are
+//! untold are told apart: most take a credential more, or a second look.
 
 use std::fmt;
 
@@ -77,7 +78,8 @@ pub fn cell(status: &Status, layer: Layer, subject: &Subject) -> Cell {
     if let Some((level, finding)) = worst.max_by_key(|(level, _)| *level) {
         return Cell { level, word: short(layer, finding.key.rule), text: finding.text.clone() };
     }
-    let mut untold = status.unknown.iter().filter(|one| one.layer == layer && one.key.subject == *subject);
+    let untold = status.unknown.iter().filter(|one| one.class == Class::Outage);
+    let mut untold = untold.filter(|one| one.layer == layer && one.key.subject == *subject);
     let Some(first) = untold.next() else {
         return Cell { level: Level::Well, word: "ok".to_owned(), text: String::new() };
     };
@@ -91,7 +93,8 @@ pub fn cell(status: &Status, layer: Layer, subject: &Subject) -> Cell {
 pub fn layer(status: &Status, layer: Layer) -> Level {
     let found = status.findings.iter().filter(|finding| finding.layer == layer);
     let found = found.filter_map(|finding| level(finding.key.rule)).max();
-    let untold = status.unknown.iter().any(|one| one.layer == layer).then_some(Level::Unknown);
+    let untold = status.unknown.iter().any(|one| one.layer == layer && one.class == Class::Outage);
+    let untold = untold.then_some(Level::Unknown);
     found.max(untold).unwrap_or(Level::Well)
 }
 
@@ -141,7 +144,12 @@ mod tests {
             text: "refused".to_owned(),
             explained_by: Vec::new(),
         };
-        let unknown = |rule, node, layer, why: &str| Unknown { key: key(rule, node), layer, why: why.to_owned() };
+        let unknown = |rule, node, layer, why: &str| Unknown {
+            key: key(rule, node),
+            layer,
+            class: Class::Outage,
+            why: why.to_owned(),
+        };
         Status {
             findings: vec![finding],
             unknown: vec![

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use defib_engine::event::{Event, Ready, Saved, Step};
+use defib_engine::event::{Event, ObserverHealth, Ready, Saved, Step};
 use defib_engine::fleet::Fleet;
 use defib_engine::ledger::Reservation;
 use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
@@ -16,14 +16,12 @@ use defib_engine::settings::{ClusterSettings, Mode, Settings};
 use defib_engine::time::{Now, Tick, UnixMs};
 
 use crate::tell;
-use crate::world::{World, duration};
+use crate::world::{WALL_START_MS, World, duration};
 
 /// A batch is durable after this.
 const STORED_AFTER: Duration = Duration::from_millis(5);
 /// A step is done after this, unless the scenario says otherwise.
 const DONE_AFTER: Duration = Duration::from_millis(300);
-/// The wall clock at 00:00.0: the first of January 2026.
-const WALL_START_MS: i64 = 1_767_225_600_000;
 /// More answers than this at one instant are an engine that never comes to rest.
 const POLLS_MAX: usize = 1_000;
 
@@ -173,6 +171,11 @@ impl Stage {
         let (subject, clauses) = words.split_once(": ").ok_or_else(|| format!("unknown words `{words}`"))?;
         match (subject, clauses) {
             ("at the next reservation", _) => self.at_reservation = Some(clauses.to_owned()),
+            ("observer", _) if clauses.starts_with("late ") => {
+                let late = duration(&clauses["late ".len()..])?;
+                let health = ObserverHealth { late, pause_file: None };
+                self.fleet.handle(Event::Observer(health), self.clocks());
+            }
             ("store", "well") => self.set_store(Store::Well),
             ("store", "refuses") => self.set_store(Store::Refuses),
             ("store", "silent") => self.set_store(Store::Silent),

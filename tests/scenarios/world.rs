@@ -7,18 +7,31 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use defib_engine::observation::{
-    Apiserver, BackOff, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog, NodeName,
-    ProbeKind, Seen, Service, Stage, TalosMachine, TalosServices, Target, Vip, Why,
+    Apiserver, BackOff, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KubeletLog,
+    NodeName, ProbeKind, Seen, Service, Stage, TalosServices, Target, Vip, Why,
 };
-use defib_engine::time::Tick;
+use defib_engine::time::{Tick, UnixMs};
 
+use crate::gauges::Gauges;
+
+/// The wall clock at 00:00.0: the first of January 2026.
+pub(crate) const WALL_START_MS: i64 = 1_767_225_600_000;
+/// Certificates last so long.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// What an answer takes.
 const ANSWER: Duration = Duration::from_millis(2);
 /// What a connection attempt without any answer takes.
 const CONNECT: Duration = Duration::from_millis(1_500);
 
-const TALOS: &[ProbeKind] = &[ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog];
-const ETCD: &[ProbeKind] = &[ProbeKind::EtcdStatus, ProbeKind::EtcdReadSerializable, ProbeKind::EtcdReadLinearizable];
+const TALOS: &[ProbeKind] =
+    &[ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog, ProbeKind::TalosMachine];
+const ETCD: &[ProbeKind] = &[
+    ProbeKind::EtcdStatus,
+    ProbeKind::EtcdReadSerializable,
+    ProbeKind::EtcdReadLinearizable,
+    ProbeKind::EtcdMembers,
+    ProbeKind::EtcdMetrics,
+];
 
 /// Everything that a probe could see.
 pub(crate) struct World {
@@ -27,6 +40,9 @@ pub(crate) struct World {
     canaries: Answer,
     quorum_lost: bool,
     cut_off: bool,
+    /// Who holds the virtual address, and whether it is ready behind it.
+    holder: (NodeName, bool),
+    credentials: Vec<Credential>,
 }
 
 /// How something answers a probe.
@@ -47,7 +63,17 @@ struct Node {
     answers: BTreeMap<ProbeKind, Answer>,
     /// Talos's word for each service.
     services: BTreeMap<&'static str, String>,
+    name: NodeName,
+    gauges: Gauges,
     leader: bool,
+    /// The member that it follows while there is a leader.
+    follows: u64,
+    term: u64,
+    alarm: Option<String>,
+    /// How many voters it lists beside the configured ones; members that never started.
+    strangers: u64,
+    takes: Duration,
+    certificate: UnixMs,
     learner: bool,
     cluster_id: u64,
     failing: Vec<String>,
@@ -60,19 +86,22 @@ struct Node {
 impl World {
     /// Everything is well.
     pub(crate) fn new(nodes: &[NodeName]) -> World {
-        let node = |(index, name): (usize, &NodeName)| (name.clone(), Node::new(index as u64 + 1));
+        let node = |(index, name): (usize, &NodeName)| (name.clone(), Node::new(index as u64 + 1, name));
         World {
             nodes: nodes.iter().enumerate().map(node).collect(),
             vip: Answer::Well,
             canaries: Answer::Well,
             quorum_lost: false,
             cut_off: false,
+            holder: (nodes.first().cloned().unwrap_or_default(), true),
+            credentials: credentials(),
         }
     }
 
     /// Heals everything.
     pub(crate) fn heal(&mut self) {
         (self.vip, self.canaries, self.quorum_lost, self.cut_off) = (Answer::Well, Answer::Well, false, false);
+        (self.holder.1, self.credentials) = (true, credentials());
         self.nodes.values_mut().for_each(Node::heal);
     }
 
@@ -81,6 +110,7 @@ impl World {
         for clause in clauses.split(',').map(str::trim) {
             let known = match subject.split_once(' ') {
                 None => self.set_whole(subject, clause)?,
+                Some(("our", what)) => self.set_credential(what, clause, now)?,
                 Some((node, part)) => {
                     let node = self.nodes.get_mut(node).ok_or_else(|| format!("there is no node {node}"))?;
                     node.set(part, clause, now)?
@@ -95,12 +125,27 @@ impl World {
 
     fn set_whole(&mut self, subject: &str, clause: &str) -> Result<bool, String> {
         match (subject, clause) {
+            ("vip", _) if clause.starts_with("held by ") => {
+                self.holder.0 = clause["held by ".len()..].to_owned();
+            }
+            ("vip", "not ready" | "ready") => self.holder.1 = clause == "ready",
             ("vip", _) => self.vip = answer(clause)?,
             ("canaries", _) => self.canaries = answer(clause)?,
             ("quorum", "lost" | "well") => self.quorum_lost = clause == "lost",
             ("observer", "cut off" | "connected") => self.cut_off = clause == "cut off",
             ("quorum" | "observer", _) => return Ok(false),
             _ => return Err(format!("nothing is called {subject}")),
+        }
+        Ok(true)
+    }
+
+    fn set_credential(&mut self, what: &str, clause: &str, now: Tick) -> Result<bool, String> {
+        let known = self.credentials.iter_mut().find(|credential| credential.what == what);
+        let credential = known.ok_or_else(|| format!("we have no credential for {what}"))?;
+        match clause.split(' ').collect::<Vec<_>>().as_slice() {
+            ["ends", "in", time] => credential.not_after = Some(wall(now).after(duration(time)?)),
+            ["unreadable"] => credential.problem = Some("cannot be read".to_owned()),
+            _ => return Ok(false),
         }
         Ok(true)
     }
@@ -144,22 +189,35 @@ impl World {
     fn facts(&self, target: &Target, kind: ProbeKind, sent: Tick) -> Facts {
         let node = target.node().and_then(|node| self.nodes.get(node));
         match (target, node) {
-            (Target::Vip(_), _) => Facts::Vip(Vip { ready: true, ..Vip::default() }),
-            (_, Some(node)) => node.facts(kind, self.quorum_lost, sent),
+            (Target::Vip(_), _) => Facts::Vip(Vip {
+                ready: self.holder.1,
+                certificate_sha256: format!("certificate of {}", self.holder.0),
+                ..Vip::default()
+            }),
+            (Target::Own(_), _) => Facts::Credentials(self.credentials.clone()),
+            (_, Some(node)) => node.facts(kind, self, sent),
             (_, None) => Facts::Canary,
         }
     }
 }
 
 impl Node {
-    fn new(number: u64) -> Node {
+    fn new(number: u64, name: &NodeName) -> Node {
         let running = |id: &'static str| (id, "Running".to_owned());
         Node {
             number,
             unreachable: false,
             answers: BTreeMap::new(),
             services: ["containerd", "etcd", "kubelet"].into_iter().map(running).collect(),
+            name: name.clone(),
+            gauges: Gauges::new(),
             leader: true,
+            follows: 1,
+            term: 7,
+            alarm: None,
+            strangers: 0,
+            takes: ANSWER,
+            certificate: UnixMs(WALL_START_MS).after(YEAR),
             learner: false,
             cluster_id: 42,
             failing: Vec::new(),
@@ -173,8 +231,9 @@ impl Node {
     /// All but what happened: the containers and pods that there were, and what the log says.
     fn heal(&mut self) {
         self.set_container(true);
-        let (containers, pods, back_off) = (self.containers, self.pods, self.back_off);
-        *self = Node { containers, pods, back_off, ..Node::new(self.number) };
+        let (containers, pods, back_off, term) = (self.containers, self.pods, self.back_off, self.term);
+        let (gauges, name) = (self.gauges.clone(), self.name.clone());
+        *self = Node { containers, pods, back_off, term, gauges, ..Node::new(self.number, &name) };
     }
 
     fn set_container(&mut self, runs: bool) {
@@ -188,24 +247,35 @@ impl Node {
     fn set(&mut self, part: &str, clause: &str, now: Tick) -> Result<bool, String> {
         match (part, clause) {
             ("machine", "unreachable" | "well") => self.unreachable = clause == "unreachable",
-            ("machine", _) => return Ok(false),
+            ("machine", _) => return self.gauges.set_machine(&clause.split(' ').collect::<Vec<_>>(), now),
+            ("containerd", state) => drop(self.services.insert("containerd", talos_word(state)?)),
             ("kubelet", state) => drop(self.services.insert("kubelet", talos_word(state)?)),
             ("talos", _) => self.set_answer(TALOS, clause)?,
             ("etcd", "no leader") => self.leader = false,
             ("etcd", "learner") => self.learner = true,
             ("etcd", "of another cluster") => self.cluster_id = 43,
+            ("etcd", "leads") => self.follows = self.number,
+            ("etcd", "another election") => self.term += 1,
+            ("etcd", "alarm NOSPACE" | "alarm CORRUPT") => self.alarm = Some(clause["alarm ".len()..].to_owned()),
+            ("etcd", "one more voter") => self.strangers += 1,
+            ("etcd", _) if self.gauges.set_etcd(&clause.split(' ').collect::<Vec<_>>(), now)? => {}
             ("etcd", _) if clause.starts_with("service ") => {
                 self.services.insert("etcd", talos_word(&clause["service ".len()..])?);
             }
             ("etcd", "well") => {
                 self.set_answer(ETCD, clause)?;
                 (self.leader, self.learner, self.cluster_id) = (true, false, 42);
+                (self.follows, self.alarm, self.strangers) = (1, None, 0);
                 self.services.insert("etcd", "Running".to_owned());
             }
             ("etcd", _) => self.set_answer(ETCD, clause)?,
             ("apiserver", "container dead") => self.set_container(false),
             ("apiserver", "container runs") => self.set_container(true),
             ("apiserver", "pod changed") => self.pods += 1,
+            ("apiserver", _) if clause.starts_with("takes ") => self.takes = duration(&clause["takes ".len()..])?,
+            ("apiserver", _) if clause.starts_with("certificate ends in ") => {
+                self.certificate = wall(now).after(duration(&clause["certificate ends in ".len()..])?);
+            }
             ("apiserver", "no back-off") => self.back_off = None,
             ("apiserver", _) if clause.starts_with("back-off ") => self.back_off = Some(back_off(clause, now)?),
             ("apiserver", _) if clause.starts_with("failing ") => {
@@ -214,6 +284,7 @@ impl Node {
             ("apiserver", "well") => {
                 self.set_answer(&[ProbeKind::Apiserver], clause)?;
                 self.failing.clear();
+                (self.takes, self.certificate) = (ANSWER, UnixMs(WALL_START_MS).after(YEAR));
                 self.set_container(true);
             }
             ("apiserver", _) => self.set_answer(&[ProbeKind::Apiserver], clause)?,
@@ -223,6 +294,17 @@ impl Node {
             }
         }
         Ok(true)
+    }
+
+    fn members(&self, world: &World) -> EtcdMembers {
+        let own = world.nodes.iter().map(|(name, node)| EtcdMember {
+            id: node.number,
+            name: name.clone(),
+            learner: node.learner,
+            ..EtcdMember::default()
+        });
+        let strangers = (0..self.strangers).map(|number| EtcdMember { id: 100 + number, ..EtcdMember::default() });
+        EtcdMembers { cluster_id: self.cluster_id, members: own.chain(strangers).collect() }
     }
 
     fn set_answer(&mut self, kinds: &[ProbeKind], clause: &str) -> Result<(), String> {
@@ -236,7 +318,7 @@ impl Node {
         Ok(())
     }
 
-    fn facts(&self, kind: ProbeKind, quorum_lost: bool, sent: Tick) -> Facts {
+    fn facts(&self, kind: ProbeKind, world: &World, sent: Tick) -> Facts {
         match kind {
             ProbeKind::TalosServices => {
                 let service = |(id, state): (&&str, &String)| Service {
@@ -264,27 +346,49 @@ impl Node {
             ProbeKind::EtcdStatus => Facts::EtcdStatus(EtcdStatus {
                 cluster_id: self.cluster_id,
                 member_id: self.number,
-                leader: u64::from(self.leader && !quorum_lost),
-                term: 7,
+                leader: u64::from(self.leader && !world.quorum_lost) * self.follows,
+                term: self.term,
+                db_size_bytes: (self.gauges.db_mib.1 * 1_048_576.0) as u64,
+                db_in_use_bytes: (self.gauges.db_mib.0 * 1_048_576.0) as u64,
+                errors: self.alarm.iter().map(|alarm| format!("memberID:1 alarm:{alarm} ")).collect(),
                 learner: self.learner,
                 ..EtcdStatus::default()
             }),
             ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => Facts::EtcdRead { took: ANSWER },
             ProbeKind::Apiserver => {
                 let mut failing = self.failing.clone();
-                if quorum_lost {
+                if world.quorum_lost {
                     failing.push("etcd".to_owned());
                 }
-                Facts::Apiserver(Apiserver { ready: failing.is_empty(), live: true, failing, ..Apiserver::default() })
+                Facts::Apiserver(Apiserver {
+                    ready: failing.is_empty(),
+                    live: true,
+                    failing,
+                    took: self.takes,
+                    certificate_sha256: format!("certificate of {}", self.name),
+                    certificate_not_after: Some(self.certificate),
+                })
             }
             ProbeKind::Vip => Facts::Vip(Vip { ready: true, ..Vip::default() }),
-            ProbeKind::EtcdMembers => Facts::EtcdMembers(EtcdMembers::default()),
-            ProbeKind::EtcdMetrics => Facts::EtcdMetrics(EtcdMetrics::default()),
-            ProbeKind::TalosMachine => Facts::TalosMachine(TalosMachine::default()),
-            ProbeKind::Credentials => Facts::Credentials(Vec::new()),
-            ProbeKind::Canary => Facts::Canary,
+            ProbeKind::EtcdMembers => Facts::EtcdMembers(self.members(world)),
+            ProbeKind::EtcdMetrics => Facts::EtcdMetrics(self.gauges.etcd(self.number == 1, sent)),
+            ProbeKind::TalosMachine => Facts::TalosMachine(self.gauges.machine(sent)),
+            ProbeKind::Credentials | ProbeKind::Canary => Facts::Canary,
         }
     }
+}
+
+fn wall(now: Tick) -> UnixMs {
+    UnixMs(WALL_START_MS).after(now.since(Tick(0)))
+}
+
+fn credentials() -> Vec<Credential> {
+    let one = |what: &str| Credential {
+        what: what.to_owned(),
+        not_after: Some(UnixMs(WALL_START_MS).after(YEAR)),
+        problem: None,
+    };
+    ["kubernetes", "etcd", "talos"].into_iter().map(one).collect()
 }
 
 /// The words for how something answers.

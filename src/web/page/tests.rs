@@ -68,6 +68,7 @@ fn outage() -> Status {
         unknown: vec![Unknown {
             key: key("apiserver-down", Some("cp3")),
             layer: Layer::Apiserver,
+            class: Class::Outage,
             why: "talos.containers: response-timeout".to_owned(),
         }],
         incidents: vec![incident],

@@ -43,9 +43,7 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
         (Some(_), Some(wait)) if was_open => {
             Verdict::Raised(format!("the wait of {} is over, not answering yet", Human(wait.length)))
         }
-        (None, _) => Verdict::Unknown(
-            view.look_node(node, ProbeKind::TalosContainers).unknown(ProbeKind::TalosContainers).unwrap_or_default(),
-        ),
+        (None, _) => Verdict::Unknown(view.why(node, ProbeKind::TalosContainers)),
         _ => Verdict::Clear,
     }
 }

@@ -26,8 +26,8 @@ pub(crate) static RULE: Rule = Rule {
 fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     let look = view.look(&Target::Vip(view.cluster.clone()), ProbeKind::Vip);
     let Some(Facts::Vip(vip)) = look.facts() else {
-        let failed = look.failure().map(|failure| format!("vip: {failure}"));
-        return Verdict::Unknown(look.unknown(ProbeKind::Vip).or(failed).unwrap_or_default());
+        // Nobody behind it is a finding of its own.
+        return look.unknown(ProbeKind::Vip).map_or(Verdict::Clear, Verdict::Unknown);
     };
     if vip.ready {
         return Verdict::Clear;
