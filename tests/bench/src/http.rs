@@ -20,3 +20,24 @@ pub(crate) fn get(address: SocketAddr, path: &str, deadline: Duration) -> std::i
     let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
     Ok((status, answer.split_off(end + 4)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_and_a_body_come_apart() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut asked = [0; 512];
+            let read = stream.read(&mut asked).expect("a question");
+            stream.write_all(b"HTTP/1.0 503 No\r\nX: y\r\n\r\nbo\r\n\r\ndy").expect("an answer");
+            String::from_utf8_lossy(&asked[..read]).into_owned()
+        });
+        let (status, body) = get(address, "/x", Duration::from_secs(5)).expect("an answer");
+        assert_eq!((status, body.as_slice()), (503, b"bo\r\n\r\ndy".as_slice()));
+        assert!(server.join().expect("no panic").starts_with("GET /x HTTP/1.0\r\n"));
+    }
+}

@@ -85,3 +85,14 @@ fn scan(text: &[u8]) -> usize {
     std::hint::black_box(sum);
     samples
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wanted_samples_are_counted_however_the_text_is_cut() {
+        let line = "etcd_server_has_leader 1\ngo_goroutines 100\n# HELP etcd_server_is_leader x\n";
+        assert_eq!(scan(line.repeat(1_000).as_bytes()), 1_000);
+    }
+}
