@@ -4,13 +4,15 @@
 //! made, once, and is thrown away at the first trouble. A held connection that turns out to be closed is no news of the
 //! other side: it is dialled anew, once, within the same deadline. One that falls silent does not tell whether the process
 //! or the machine is gone: the address is dialled beside it, and the failure names what truly failed. No HTTP/2 pings:
-//! Talos answers them with GOAWAY.
+//! Talos answers them with GOAWAY. The end of a held connection rings the [`Bell`]: it is read from the stream itself,
+//! which HTTP/2 always reads, also while nothing is asked.
 
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::{Ready, pending, ready};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use defib_engine::observation::{Failure, Stage, Why};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -27,6 +30,7 @@ use tonic::codegen::{Service, http};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::bell::{Bell, Line};
 use super::{CONNECT_WITHIN, Trouble, detail, failure, tls};
 
 /// The largest message that is read.
@@ -39,14 +43,34 @@ const LEAD_MAX: Duration = CONNECT_WITHIN.saturating_add(Duration::from_millis(1
 #[derive(Debug)]
 pub struct Held {
     address: SocketAddr,
-    channel: Mutex<Option<Channel>>,
+    bell: Bell,
+    open: Mutex<Option<Open>>,
+}
+
+/// A connection that is held; dropped, it is let go of.
+#[derive(Debug)]
+struct Open {
+    channel: Channel,
+    line: Line,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.line.let_go();
+    }
 }
 
 impl Held {
     /// Nothing is dialled yet.
     #[must_use]
     pub fn new(address: SocketAddr) -> Held {
-        Held { address, channel: Mutex::default() }
+        Held { address, bell: Bell::default(), open: Mutex::default() }
+    }
+
+    /// Rings this bell when the held connection ends by itself.
+    #[must_use]
+    pub fn with_bell(self, bell: Bell) -> Held {
+        Held { bell, ..self }
     }
 
     /// Asks over the held connection, or over one that is made for it with what `config` gives. Two callers at once share
@@ -65,7 +89,7 @@ impl Held {
         question: impl Fn(Channel) -> F,
     ) -> Result<T, Trouble> {
         let until = Instant::now() + deadline;
-        let held = self.held().clone();
+        let held = self.held().as_ref().map(|open| open.channel.clone());
         if let Some(channel) = held {
             let lead = LEAD_MAX.min(deadline * 2 / 3);
             match self.unless_mute(self.answer(until, question(channel)), until, lead).await {
@@ -107,8 +131,9 @@ impl Held {
     /// # Errors
     /// [`Trouble`], and nothing was asked.
     pub async fn connect(&self, config: Arc<ClientConfig>, until: Instant) -> Result<Channel, Trouble> {
-        let channel = dial(self.address, &config, until).await?;
-        *self.held() = Some(channel.clone());
+        let line = self.bell.line();
+        let channel = dial(self.address, &config, until, line.clone()).await?;
+        *self.held() = Some(Open { channel: channel.clone(), line });
         Ok(channel)
     }
 
@@ -136,13 +161,13 @@ impl Held {
         Err(of_status(&status))
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<Channel>> {
-        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// TCP, then TLS with the address as the name, then HTTP/2.
-async fn dial(address: SocketAddr, config: &ClientConfig, until: Instant) -> Result<Channel, Trouble> {
+async fn dial(address: SocketAddr, config: &ClientConfig, until: Instant, line: Line) -> Result<Channel, Trouble> {
     let tcp = failure::dial(address, until).await?;
     let mut config = config.clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -155,7 +180,7 @@ async fn dial(address: SocketAddr, config: &ClientConfig, until: Instant) -> Res
     let origin = http::Uri::try_from(format!("https://{address}")).map_err(Trouble::own_side)?;
     // The scheme of the endpoint itself is plain: its TLS is ours, not tonic's.
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(Trouble::own_side)?.origin(origin);
-    let made = endpoint.connect_with_connector(Once(Some(stream)));
+    let made = endpoint.connect_with_connector(Once(Some(Watched { stream, line })));
     match timeout_at(until, made).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(of_status(&Status::from_error(Box::new(error)))),
@@ -164,10 +189,10 @@ async fn dial(address: SocketAddr, config: &ClientConfig, until: Instant) -> Res
 }
 
 /// Hands out one connection, and then none.
-struct Once(Option<TlsStream<TcpStream>>);
+struct Once(Option<Watched>);
 
 impl Service<http::Uri> for Once {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<Watched>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Response>>;
 
@@ -177,6 +202,53 @@ impl Service<http::Uri> for Once {
 
     fn call(&mut self, _: http::Uri) -> Self::Future {
         ready(self.0.take().map(TokioIo::new).ok_or_else(|| io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+/// A stream whose end, as the other side makes it, is told.
+struct Watched {
+    stream: TlsStream<TcpStream>,
+    line: Line,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        match &read {
+            Poll::Ready(Ok(())) if room == 0 || buffer.filled().len() > before => {}
+            Poll::Ready(_) => self.line.ended(),
+            Poll::Pending => {}
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever shuts down has no more to ask.
+        self.line.let_go();
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -11,6 +11,7 @@ use defib_engine::observation::{EtcdMember, EtcdMembers, EtcdStatus};
 use etcd_client::{Channel, Client, Error, GetOptions};
 use tonic::Status;
 
+use super::bell::Bell;
 use super::channel::Held;
 use super::kept::Kept;
 use super::{Trouble, detail};
@@ -45,6 +46,12 @@ impl Member {
     #[must_use]
     pub fn new(credential: Arc<Kept>, address: SocketAddr) -> Member {
         Member { credential, held: Held::new(address) }
+    }
+
+    /// Rings this bell when the held connection ends by itself.
+    #[must_use]
+    pub fn with_bell(self, bell: Bell) -> Member {
+        Member { held: self.held.with_bell(bell), ..self }
     }
 
     /// What the member says of itself. It answers alone: without quorum too.

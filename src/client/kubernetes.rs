@@ -3,6 +3,7 @@
 //! Held, because that is a sixth of the work of a fresh one, and HTTP/1.1, because it costs less than HTTP/2 and shows its
 //! end as well. A held connection that falls silent does not tell whether the process or the machine is gone: so before
 //! the deadline passes, the address is dialled once more beside it, and the failure names the stage that truly failed.
+//! The end of a held connection while nothing is asked rings the [`Bell`].
 //! Promised: one deadline for everything, [`BODY_BYTES_MAX`] of an answer, and no second try of a question that was sent.
 //! Left out: what a path's answer means (`observe::poll`).
 
@@ -13,6 +14,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -21,7 +23,7 @@ use defib_engine::time::UnixMs;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderMap, RETRY_AFTER, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use ring::digest::{SHA256, digest};
 use rustls::ClientConfig;
@@ -30,6 +32,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::bell::{Bell, Line};
 use super::certificate::not_after;
 use super::failure::{dial, of_io, trouble_of_io};
 use super::kept::Kept;
@@ -55,6 +58,8 @@ pub struct Answer {
     pub body: String,
     /// The certificate of the connection that it came over.
     pub certificate: Shown,
+    /// How long it asks to be left alone: what it says after `Retry-After`, in whole seconds.
+    pub retry_after: Option<Duration>,
 }
 
 /// The certificate that a server showed.
@@ -82,6 +87,9 @@ impl Shown {
 pub struct Kubernetes {
     address: SocketAddr,
     credential: Arc<Kept>,
+    bell: Bell,
+    /// The newest `Retry-After`, in milliseconds; 0 for none.
+    rest_ms: AtomicU64,
     held: Mutex<Option<Connection>>,
 }
 
@@ -89,7 +97,13 @@ impl Kubernetes {
     /// Nothing is opened or dialled yet.
     #[must_use]
     pub fn new(address: SocketAddr, credential: Arc<Kept>) -> Kubernetes {
-        Kubernetes { address, credential, held: Mutex::default() }
+        Kubernetes { address, credential, bell: Bell::default(), rest_ms: AtomicU64::default(), held: Mutex::default() }
+    }
+
+    /// Rings this bell when the held connection ends by itself.
+    #[must_use]
+    pub fn with_bell(self, bell: Bell) -> Kubernetes {
+        Kubernetes { bell, ..self }
     }
 
     /// Asks for `path` over the held connection, or over a fresh one where none is held, or where the credential has
@@ -102,11 +116,19 @@ impl Kubernetes {
         let held = self.held().take().filter(|held| held.is_open() && Arc::ptr_eq(&held.config, &config));
         let mut connection = match held {
             Some(held) => held,
-            None => open(self.address, config, until).await?,
+            None => open(self.address, config, until, self.bell.line()).await?,
         };
         let answer = self.unless_silent(connection.get(path, until), until).await?;
         *self.held() = Some(connection);
+        let rest = answer.retry_after.map_or(0, |rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX));
+        self.rest_ms.store(rest, Ordering::Relaxed);
         answer.authorized()
+    }
+
+    /// How long the newest answer of [`Kubernetes::get`] asks to be left alone, if it does.
+    #[must_use]
+    pub fn asked_for_rest(&self) -> Option<Duration> {
+        Some(self.rest_ms.load(Ordering::Relaxed)).filter(|rest| *rest > 0).map(Duration::from_millis)
     }
 
     /// Opens a connection of its own, for a probe that wants to see who answers *now*.
@@ -114,7 +136,8 @@ impl Kubernetes {
     /// # Errors
     /// As [`Kubernetes::get`].
     pub async fn open(&self, until: Instant) -> Result<Connection, Trouble> {
-        open(self.address, self.credential.client_config(until).await?, until).await
+        let config = self.credential.client_config(until).await?;
+        open(self.address, config, until, Bell::default().line()).await
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
@@ -152,6 +175,9 @@ pub struct Connection {
     config: Arc<ClientConfig>,
     sender: SendRequest<Empty<Bytes>>,
     driver: AbortHandle,
+    line: Line,
+    /// A question was asked and is not answered yet.
+    busy: Arc<AtomicBool>,
     /// How long TCP took.
     pub connect: Duration,
     /// How long TLS took after that.
@@ -162,11 +188,17 @@ pub struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.line.let_go();
         self.driver.abort();
     }
 }
 
-async fn open(address: SocketAddr, config: Arc<ClientConfig>, until: Instant) -> Result<Connection, Trouble> {
+async fn open(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    until: Instant,
+    line: Line,
+) -> Result<Connection, Trouble> {
     let began = Instant::now();
     let stream = dial(address, until).await?;
     let connected = Instant::now();
@@ -183,10 +215,15 @@ async fn open(address: SocketAddr, config: Arc<ClientConfig>, until: Instant) ->
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| of_hyper(&error))?;
+    let busy = Arc::new(AtomicBool::new(false));
+    let (end, asked) = (line.clone(), Arc::clone(&busy));
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
-            // Whoever waits for an answer is told; an idle connection that ends is no news of its own.
             tracing::trace!(%address, %error, "a held connection ended");
+        }
+        // Whoever waits for an answer is told by its failure.
+        if !asked.load(Ordering::Relaxed) {
+            end.ended();
         }
     });
     Ok(Connection {
@@ -194,6 +231,8 @@ async fn open(address: SocketAddr, config: Arc<ClientConfig>, until: Instant) ->
         config,
         sender,
         driver: driver.abort_handle(),
+        line,
+        busy,
         connect: connected - began,
         handshake: agreed - connected,
         certificate: certificate.unwrap_or_default(),
@@ -216,19 +255,34 @@ impl Connection {
             .header(ACCEPT, "*/*")
             .body(Empty::new())
             .map_err(Trouble::own_side)?;
+        self.busy.store(true, Ordering::Relaxed);
         let exchange = async {
             let response = self.sender.send_request(request).await.map_err(|error| of_hyper(&error))?;
             let status = response.status().as_u16();
+            let retry_after = retry_after(response.headers());
+            if response.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close")) {
+                self.line.let_go();
+            }
             let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
             let body = body.map_err(|error| of_body(error.as_ref()))?.to_bytes();
+            self.busy.store(false, Ordering::Relaxed);
+            if self.sender.is_closed() {
+                self.line.ended();
+            }
             Ok(Answer {
                 status,
                 body: String::from_utf8_lossy(&body).into_owned(),
                 certificate: self.certificate.clone(),
+                retry_after,
             })
         };
         timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout(Stage::Response).into()))
     }
+}
+
+/// `Retry-After` in its form of seconds; a date is not worth a clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 impl Answer {

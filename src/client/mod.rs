@@ -4,6 +4,7 @@
 //! that it does (the dial included), bounded bytes, and a connection of its own to exactly one address, never through
 //! another node. Cadence, and asking again, is `observe`'s. Left out: what an answer means.
 
+pub mod bell;
 pub mod certificate;
 pub mod channel;
 pub mod etcd;

@@ -14,16 +14,16 @@ use std::sync::Arc;
 use commands::Desk;
 use decide::Judged;
 
+use crate::burst::{Allowance, Bursts};
 use crate::command::Pause;
 use crate::diagnosis;
 use crate::event::{Event, Kept, Ready};
-use crate::finding::{Class, Layer, Rule, Scope, Subject};
+use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
 use crate::latch::Timing;
 use crate::ledger::Ledger;
-use crate::observation::ClusterId;
-use crate::observation::NodeName;
+use crate::observation::{ClusterId, NodeName, Observation, Target};
 use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, IncidentState, Outcome, Record, RunEnd, StepId};
 use crate::route::{Route, Router};
@@ -47,6 +47,7 @@ pub(crate) struct Cluster {
     seen_once: bool,
     playbooks: Arc<[Arc<Playbook>]>,
     world: World,
+    bursts: Bursts,
     tracked: BTreeMap<FindingKey, Tracked>,
     incidents: Incidents,
     run: Option<Run>,
@@ -97,6 +98,7 @@ impl Cluster {
             seen_once: seed.seen_once,
             playbooks: seed.playbooks,
             world: World::default(),
+            bursts: Bursts::default(),
             tracked: BTreeMap::new(),
             incidents: Incidents::starting_at(seed.last_incident),
             run: None,
@@ -126,17 +128,30 @@ impl Cluster {
         if self.dirty { Tick(0) } else { self.wake_at }
     }
 
+    /// Something just turned bad here, and what lies around it is looked at.
+    pub(crate) fn looks_around(&self) -> bool {
+        self.bursts.wide()
+    }
+
     pub(crate) fn handle(&mut self, event: Event, now: Now) {
         self.dirty = true;
         match event {
-            Event::Observed(observation) => self.world.fold(observation),
+            Event::Observed(observation) => self.see(observation, now),
             Event::Stored { batch, result, .. } => self.stored(batch, result, now),
             Event::Ended { step, outcome, .. } => self.ended(step, outcome, now),
             // A connection that ended by itself is no observation: what is seen next is.
-            Event::Suspected { .. } => {}
+            Event::Suspected { target, kind } => self.bursts.suspected(target, kind, now.mono),
             Event::Observer(health) => self.desk.heard_file(health.pause_file, now),
             Event::Asked(command) => self.desk.ask(command),
         }
+    }
+
+    fn see(&mut self, observation: Observation, now: Now) {
+        let before = self.world.latest(&observation.target, observation.kind);
+        if before.is_none_or(|before| before.sent <= observation.sent) {
+            self.bursts.seen(&observation, before, now.mono);
+        }
+        self.world.fold(observation);
     }
 
     fn stored(&mut self, batch: u64, result: Result<(), String>, now: Now) {
@@ -159,7 +174,7 @@ impl Cluster {
     }
 
     /// Judges everything again, if anything happened or the time has come.
-    pub(crate) fn poll(&mut self, now: Now, elsewhere: Elsewhere) -> Option<Ready> {
+    pub(crate) fn poll(&mut self, now: Now, elsewhere: Elsewhere, allowance: &mut Allowance) -> Option<Ready> {
         if !self.dirty && now.mono < self.wake_at {
             return None;
         }
@@ -192,6 +207,9 @@ impl Cluster {
         self.group(now, &mut batch);
         self.find_the_way(now, elsewhere, &mut batch, &mut ready);
         self.answer(&mut ready);
+        if !self.seen_once {
+            ready.probes.extend(self.bursts.ask(&self.id, &self.world, &self.settings, allowance, now.mono));
+        }
 
         let status = self.describe(judged, now, elsewhere);
         let same = Status { now: self.status.now, ..status.clone() } == self.status;
@@ -203,6 +221,7 @@ impl Cluster {
             ready.batch = Some(batch);
         }
         let latches = self.tracked.values().filter_map(|tracked| tracked.latch.wake_at(self.timing(tracked.rule)));
+        let latches = latches.chain(self.bursts.wake_at());
         self.wake_at = latches.filter(|&tick| tick > now.mono).fold(now.mono + PACE, Tick::min);
         Some(ready)
     }
@@ -238,6 +257,14 @@ impl Cluster {
             let verdict = (rule.assess)(&self.view(now, elsewhere), &key.subject, was_open);
             let timing = self.timing(rule);
             let tracked = self.tracked.entry(key.clone()).or_insert_with(|| Tracked::new(rule));
+            let raised = matches!(verdict, Verdict::Raised(_)) && tracked.latch.open_since().is_none();
+            if raised && tracked.latch.pending_since().is_none() && rule.class == Class::Outage {
+                let target = match &key.subject {
+                    Subject::Cluster => Target::Vip(self.id.clone()),
+                    Subject::Node(node) => Target::Node(self.id.clone(), node.clone()),
+                };
+                self.bursts.raised(target, now.mono);
+            }
             batch.records.extend(tracked.take(key, verdict, timing, now));
         }
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::burst::Allowance;
 use crate::cluster::{Cluster, Seed};
 use crate::command::{Command, Reply};
 use crate::diagnosis::observer::isolated::answered;
@@ -28,6 +29,8 @@ pub struct Fleet {
     /// How late our own timers ran lately.
     late: Duration,
     desk: Desk,
+    /// What the bursts of all clusters may still ask for.
+    allowance: Allowance,
 }
 
 impl Fleet {
@@ -58,6 +61,7 @@ impl Fleet {
             canaries: settings.canaries.iter().map(|address| (address.clone(), None)).collect(),
             late: Duration::ZERO,
             desk: Desk::default(),
+            allowance: Allowance::default(),
         }
     }
 
@@ -126,14 +130,25 @@ impl Fleet {
             self.clusters.iter().filter(|(_, c)| c.wake_at() <= now.mono).map(|(id, _)| id.clone()).collect();
         for id in due {
             let elsewhere = self.elsewhere(&id, now);
-            let ready = self.clusters.get_mut(&id).and_then(|cluster| cluster.poll(now, elsewhere));
+            let allowance = &mut self.allowance;
+            let ready = self.clusters.get_mut(&id).and_then(|cluster| cluster.poll(now, elsewhere, allowance));
             let Some(mut ready) = ready else { continue };
+            if self.clusters.get(&id).is_some_and(Cluster::looks_around) {
+                ready.probes.extend(self.canaries_to_ask(now));
+            }
             ready.replies = self.desk.gather(std::mem::take(&mut ready.replies));
             if !ready.is_empty() {
                 return Some(ready);
             }
         }
         None
+    }
+
+    /// The canaries that were not asked lately: a target that falls silent may be ourselves cut off.
+    fn canaries_to_ask(&mut self, now: Now) -> Vec<(Target, ProbeKind)> {
+        let (canaries, allowance) = (&self.canaries, &mut self.allowance);
+        let old = canaries.iter().filter(|(_, heard)| allowance.grants(heard.as_ref().map(|seen| seen.sent), now.mono));
+        old.map(|(address, _)| (Target::Canary(address.clone()), ProbeKind::Canary)).collect()
     }
 
     fn elsewhere(&self, cluster: &ClusterId, now: Now) -> Elsewhere {

@@ -10,6 +10,7 @@
 //! It promises: no clock, no I/O, no randomness, no panic on input; the same calls give the same answers; memory bounded
 //! by the configuration. It depends on nothing.
 
+mod burst;
 pub mod check;
 mod cluster;
 pub mod command;

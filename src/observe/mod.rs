@@ -6,6 +6,8 @@
 //! Left out: what is made of an observation (the engine).
 
 pub mod klog;
+pub mod lateness;
+pub mod patience;
 pub mod poll;
 pub mod run;
 pub mod schedule;
@@ -15,12 +17,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use defib_engine::observation::{Failure, Observation, Path, ProbeKind, Seen, Stage, Target, Why};
-use tokio::sync::Mutex;
+use defib_engine::observation::{Facts, Failure, Observation, Path, ProbeKind, Seen, Stage, Target, Why};
+use tokio::sync::{Mutex, mpsc};
 
+use self::patience::{Deadlines, Patience};
+use crate::client::bell::Bell;
 use crate::client::etcd::Member;
 use crate::client::exposition::Exposition;
 use crate::client::kept::Kept;
@@ -34,12 +39,23 @@ use poll::credentials::Own;
 /// A poll keeps its own deadline; one that overran it by this much is given up, so that no fault of ours hangs a probe.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// A deadline that was noticed this much later than it passed is our own slowness: an answer may have come meanwhile.
+const NOTICED_WITHIN: Duration = Duration::from_millis(400);
+
+/// Ends of held connections that wait to be told. What finds no room is seen at its own cadence.
+const SUSPICIONS_MAX: usize = 64;
+
 /// Who asks.
 #[derive(Debug)]
 pub struct Observer {
     probes: BTreeMap<(Target, ProbeKind), Probe>,
     machines: BTreeMap<(String, String), Arc<Talos>>,
     clock: Clock,
+    /// How late our own timers ran lately, in milliseconds.
+    late_ms: AtomicU64,
+    bell: mpsc::Sender<(Target, ProbeKind)>,
+    /// Taken by the one who listens.
+    rung: std::sync::Mutex<Option<mpsc::Receiver<(Target, ProbeKind)>>>,
 }
 
 /// One thing that can be asked.
@@ -49,6 +65,7 @@ struct Probe {
     client: Client,
     /// Held while it is asked: one in flight a target and kind.
     turn: Mutex<()>,
+    patience: std::sync::Mutex<Patience>,
 }
 
 /// Through what it is asked.
@@ -67,7 +84,15 @@ impl Observer {
     /// Prepares a client for everything that the configuration allows. Opens no file and dials nobody.
     #[must_use]
     pub fn new(clusters: &[Cluster], canaries: &[SocketAddr], clock: Clock) -> Observer {
-        let mut observer = Observer { probes: BTreeMap::new(), machines: BTreeMap::new(), clock };
+        let (bell, rung) = mpsc::channel(SUSPICIONS_MAX);
+        let mut observer = Observer {
+            probes: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            clock,
+            late_ms: AtomicU64::default(),
+            bell,
+            rung: std::sync::Mutex::new(Some(rung)),
+        };
         for canary in canaries {
             let target = Target::Canary(canary.to_string());
             observer.add(&target, Path::Outside, ProbeKind::Canary, Client::Canary(*canary));
@@ -86,13 +111,17 @@ impl Observer {
             let target = Target::Node(cluster.name.clone(), node.name.clone());
             if let Some(files) = &kubernetes {
                 let address = SocketAddr::new(node.address, cluster.ports.apiserver);
-                let client = Client::Apiserver(Kubernetes::new(address, Arc::clone(files)));
+                let client = Client::Apiserver(
+                    Kubernetes::new(address, Arc::clone(files)).with_bell(self.bell(&target, ProbeKind::Apiserver)),
+                );
                 self.add(&target, Path::Direct, ProbeKind::Apiserver, client);
             }
             let machine = talos.as_ref().map(|credential| self.add_machine(cluster, node, &target, credential));
             if let Some(files) = &etcd {
                 let address = SocketAddr::new(node.address, cluster.ports.etcd);
-                let member = Arc::new(Member::new(Arc::clone(files), address));
+                let member = Arc::new(
+                    Member::new(Arc::clone(files), address).with_bell(self.bell(&target, ProbeKind::EtcdStatus)),
+                );
                 let kinds = [
                     ProbeKind::EtcdStatus,
                     ProbeKind::EtcdReadSerializable,
@@ -136,7 +165,38 @@ impl Observer {
     }
 
     fn add(&mut self, target: &Target, path: Path, kind: ProbeKind, client: Client) {
-        self.probes.insert((target.clone(), kind), Probe { path, client, turn: Mutex::default() });
+        self.probes.insert(
+            (target.clone(), kind),
+            Probe { path, client, turn: Mutex::default(), patience: std::sync::Mutex::default() },
+        );
+    }
+
+    /// What a held connection of this target rings when it ends by itself; `kind` is what tells best whether that means
+    /// anything.
+    fn bell(&self, target: &Target, kind: ProbeKind) -> Bell {
+        let (bell, suspected) = (self.bell.clone(), (target.clone(), kind));
+        // Without room, or a listener, its own cadence tells.
+        Bell::new(move || drop(bell.try_send(suspected.clone())))
+    }
+
+    /// The ends of held connections as they come; given once, to the first who asks.
+    fn suspicions(&self) -> Option<mpsc::Receiver<(Target, ProbeKind)>> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How late our own timers ran lately, as [`run`] has seen it; deadlines are stretched by it.
+    #[must_use]
+    pub fn late(&self) -> Duration {
+        Duration::from_millis(self.late_ms.load(Ordering::Relaxed))
+    }
+
+    fn runs_late(&self, late: Duration) {
+        self.late_ms.store(u64::try_from(late.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long this target wants its rounds put off.
+    fn rest(&self, target: &Target, kind: ProbeKind) -> Duration {
+        self.probes.get(&(target.clone(), kind)).map_or(Duration::ZERO, |probe| probe.patience().rest())
     }
 
     /// Everything that can be asked, in order.
@@ -170,19 +230,57 @@ impl Observer {
         };
         let _turn = probe.turn.lock().await;
         let sent = self.clock.tick();
-        let deadline = kind.deadline();
-        let seen = tokio::time::timeout(deadline + GRACE, probe.client.ask(kind, deadline)).await;
-        observed(probe.path, sent, seen.unwrap_or(Seen::Unhealthy(Failure::Timeout(Stage::Response))))
+        let asked = tokio::time::Instant::now();
+        let late = self.late();
+        let deadlines = probe.patience().deadlines(kind, late);
+        let seen = tokio::time::timeout(deadlines.whole + GRACE, probe.client.ask(kind, deadlines)).await;
+        let seen = seen.unwrap_or(Seen::Unhealthy(Failure::Timeout(Stage::Response)));
+        let took = asked.elapsed();
+        let passed = if took < deadlines.whole { deadlines.sign } else { deadlines.whole };
+        let overslept = took.saturating_sub(passed);
+        if matches!(seen, Seen::Unhealthy(Failure::Timeout(_))) && overslept > NOTICED_WITHIN {
+            let why = format!("no answer, but our own timers run {} ms late", overslept.as_millis());
+            return observed(probe.path, sent, Seen::Unknown(Why::OwnSide(why)));
+        }
+        probe.learn(&seen, took);
+        observed(probe.path, sent, seen)
+    }
+}
+
+impl Probe {
+    fn patience(&self) -> std::sync::MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of how long a sign of life took.
+    fn learn(&self, seen: &Seen, took: Duration) {
+        let mut patience = self.patience();
+        match seen {
+            // What waits for etcd says nothing of the way to the API server.
+            Seen::Healthy(Facts::Apiserver(facts)) if !facts.ready => {}
+            Seen::Healthy(Facts::Vip(vip)) => patience.answered(vip.connect + vip.handshake),
+            Seen::Healthy(_) => patience.answered(took),
+            Seen::Unhealthy(Failure::Timeout(_)) => patience.was_silent(),
+            Seen::Unhealthy(Failure::Status { code: 429, .. }) => {
+                let asked = match &self.client {
+                    Client::Apiserver(client) => client.asked_for_rest(),
+                    _ => None,
+                };
+                patience.was_turned_away(asked);
+            }
+            Seen::Unhealthy(_) | Seen::Unknown(_) => {}
+        }
     }
 }
 
 impl Client {
-    async fn ask(&self, kind: ProbeKind, deadline: Duration) -> Seen {
+    async fn ask(&self, kind: ProbeKind, deadlines: Deadlines) -> Seen {
+        let deadline = deadlines.whole;
         match self {
             Client::Talos(client) => poll::talos::poll(client, kind, deadline).await,
             Client::Etcd(client) => poll::etcd::poll(client, kind, deadline).await,
-            Client::Apiserver(client) => poll::apiserver::poll(client, kind, deadline).await,
-            Client::Vip(client) => poll::vip::poll(client, kind, deadline).await,
+            Client::Apiserver(client) => poll::apiserver::poll(client, kind, deadlines).await,
+            Client::Vip(client) => poll::vip::poll(client, kind, deadlines).await,
             Client::Metrics(client) => poll::etcd_metrics::poll(client, kind, deadline).await,
             Client::Own(own) => poll::credentials::poll(own, kind, deadline).await,
             Client::Canary(address) => poll::canary::poll(address, kind, deadline).await,

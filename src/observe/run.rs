@@ -4,6 +4,9 @@
 //! wish for one that has already left is kept, and asked right after. Two bounds follow: no more tasks than there are
 //! probes, and no more kept wishes either. A full `out` holds up the probe that wants to report, and nothing else.
 //!
+//! Passed on beside what was seen: that a held connection ended by itself, as a suspicion. Who has too many requests is
+//! left alone for a while. How late our own timers run is measured here, where most of them are set.
+//!
 //! The kubelet's log is worth its cost only while the API server's container of that node is known not to run: its rounds
 //! are passed over at other times, and the first one comes at once when the container is seen gone. A wish is always
 //! granted. Left out: time itself (`schedule`), and how anything is asked (`poll`).
@@ -19,20 +22,27 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Observer;
+use super::lateness::Lateness;
 use super::schedule::Schedule;
 
 /// Observes until the other side of `wishes` or of `out` is gone.
 pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, ProbeKind)>, out: mpsc::Sender<Event>) {
     let clock = observer.clock();
     let mut round = Round::new(&observer);
-    let mut under_way = JoinSet::new();
+    let mut under_way: JoinSet<Ended> = JoinSet::new();
     let mut tasks: HashMap<tokio::task::Id, usize> = HashMap::new();
+    let mut lateness = Lateness::default();
+    let Some(mut suspicions) = observer.suspicions() else {
+        tracing::error!("two cannot observe through one observer");
+        return;
+    };
     loop {
         let now = clock.tick();
         let due = std::iter::from_fn(|| round.schedule.take_due(now)).collect::<Vec<_>>();
         let mut start: Vec<usize> = due.into_iter().filter(|at| round.begin_due(*at)).collect();
         if start.is_empty() {
-            let wake = round.schedule.next_due().map(|due| Instant::from_std(clock.instant(due)));
+            let next = round.schedule.next_due();
+            let wake = next.map(|due| Instant::from_std(clock.instant(due)));
             let due = async {
                 match wake {
                     Some(wake) => tokio::time::sleep_until(wake).await,
@@ -45,9 +55,19 @@ pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, Pr
                     Some(wish) => start.extend(round.begin_wish(&wish)),
                     None => return,
                 },
+                Some((target, kind)) = suspicions.recv() => {
+                    if let Err(mpsc::error::TrySendError::Full(_)) = out.try_send(Event::Suspected { target: target.clone(), kind }) {
+                        start.extend(round.begin_wish(&(target, kind)));
+                    }
+                }
                 Some(ended) = under_way.join_next_with_id() => match ended {
                     Ok((task, ended)) => {
                         tasks.remove(&task);
+                        let (target, kind) = &round.probes[ended.at];
+                        let (at, rest) = (ended.at, observer.rest(target, *kind));
+                        if !rest.is_zero() {
+                            round.schedule.put_off(at, clock.tick() + rest);
+                        }
                         start.extend(round.end(ended, clock.tick()));
                     }
                     Err(error) => {
@@ -57,7 +77,11 @@ pub async fn run(observer: Arc<Observer>, mut wishes: mpsc::Receiver<(Target, Pr
                         }
                     }
                 },
-                () = due => {}
+                () = due => {
+                    let now = clock.tick();
+                    lateness.fired(next.unwrap_or(now), now);
+                    observer.runs_late(lateness.now(now));
+                }
             }
         }
         for at in start {

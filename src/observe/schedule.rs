@@ -59,6 +59,13 @@ impl Schedule {
         }
     }
 
+    /// Puts a probe's next round off until `until`; one that is due later anyway stays.
+    pub fn put_off(&mut self, at: usize, until: Tick) {
+        if self.due.get(at).is_some_and(|due| *due < until) {
+            self.put(at, until);
+        }
+    }
+
     fn put(&mut self, at: usize, due: Tick) {
         self.order.remove(&(self.due[at], at));
         self.due[at] = due;
@@ -130,6 +137,19 @@ mod tests {
         schedule.hasten(1, Tick(1_500));
         assert_eq!(schedule.next_due(), Some(Tick(1_200)));
         schedule.hasten(9, Tick(1_500));
+    }
+
+    #[test]
+    fn putting_off_never_brings_forward() {
+        let mut schedule = Schedule::new(vec![Duration::from_secs(5); 2], 1, Tick(0));
+        while schedule.take_due(Tick(1_000)).is_some() {}
+        let due = schedule.next_due();
+        schedule.put_off(0, Tick(1_000));
+        schedule.put_off(9, Tick(90_000));
+        assert_eq!(schedule.next_due(), due);
+        schedule.put_off(0, Tick(60_000));
+        schedule.put_off(1, Tick(70_000));
+        assert_eq!(schedule.next_due(), Some(Tick(60_000)));
     }
 
     #[test]

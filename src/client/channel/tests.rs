@@ -206,3 +206,47 @@ async fn maintenance(channel: Channel) -> Result<(), Status> {
         Err(other) => panic!("{other}"),
     }
 }
+
+/// A channel whose bell is heard.
+fn belled(address: SocketAddr) -> (Held, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let (ring, rung) = tokio::sync::mpsc::unbounded_channel();
+    (Held::new(address).with_bell(Bell::new(move || ring.send(()).unwrap_or_default())), rung)
+}
+
+#[tokio::test]
+async fn the_end_of_an_idle_connection_is_told_at_once_and_once() {
+    let bench = Bench::new();
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let server = Server::tls(bench.acceptor(), move |stream| {
+        let mut ended = ended.clone();
+        async move {
+            let _ = ended.wait_for(|ended| *ended).await;
+            drop(stream);
+        }
+    })
+    .await;
+    let config = Files::new(&bench.authority.credential(bench.folder.path())).client_config().unwrap();
+    let (held, mut rung) = belled(server.address);
+    held.connect(config, Instant::now() + Duration::from_secs(5)).await.unwrap();
+    assert!(rung.try_recv().is_err());
+    end.send(true).unwrap();
+    tokio::time::timeout(Duration::from_secs(5), rung.recv()).await.unwrap().unwrap();
+    drop(held);
+    assert!(rung.recv().await.is_none(), "told twice");
+}
+
+#[tokio::test]
+async fn a_connection_that_we_let_go_of_is_no_news() {
+    let bench = Bench::new();
+    let server = Server::tls(bench.acceptor(), async |mut stream| {
+        // Until our own end closes it.
+        while stream.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+    })
+    .await;
+    let config = Files::new(&bench.authority.credential(bench.folder.path())).client_config().unwrap();
+    let (held, mut rung) = belled(server.address);
+    held.connect(config, Instant::now() + Duration::from_secs(5)).await.unwrap();
+    drop(held);
+    let rung = tokio::time::timeout(Duration::from_secs(5), rung.recv()).await;
+    assert!(rung.unwrap().is_none(), "the bell goes with the connection, unrung");
+}

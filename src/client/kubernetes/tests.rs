@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::*;
 use crate::client::tls::Files;
 use crate::config::Credential;
+use crate::observe::patience::Deadlines;
 use crate::observe::poll;
 use defib_engine::observation::{Facts, ProbeKind, Seen};
 
@@ -348,7 +349,7 @@ async fn an_api_server_that_lives_and_is_not_ready() {
     let (address, count) = world.serve(sick).await;
     let client = world.client(address);
     for _ in 0..2 {
-        let facts = match poll::apiserver::poll(&client, ProbeKind::Apiserver, LONG).await {
+        let facts = match poll::apiserver::poll(&client, ProbeKind::Apiserver, Deadlines::only(LONG)).await {
             Seen::Healthy(Facts::Apiserver(facts)) => facts,
             other => panic!("{other:?}"),
         };
@@ -367,7 +368,7 @@ async fn the_vip_is_asked_over_a_fresh_connection_and_tells_who_answers() {
     let client = world.client(address);
     let mut shown = Vec::new();
     for _ in 0..2 {
-        match poll::vip::poll(&client, ProbeKind::Vip, LONG).await {
+        match poll::vip::poll(&client, ProbeKind::Vip, Deadlines::only(LONG)).await {
             Seen::Healthy(Facts::Vip(vip)) if vip.ready => shown.push(vip.certificate_sha256),
             other => panic!("{other:?}"),
         }
@@ -375,4 +376,99 @@ async fn the_vip_is_asked_over_a_fresh_connection_and_tells_who_answers() {
     assert_eq!(count.load(Ordering::SeqCst), 2);
     assert_eq!(shown[0].len(), 64);
     assert_eq!(shown[0], shown[1]);
+}
+
+/// A client whose bell is counted.
+fn belled(world: &World, address: SocketAddr) -> (Kubernetes, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let bell = Bell::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    (world.client(address).with_bell(bell), count)
+}
+
+async fn rings(count: &AtomicUsize) {
+    let rung = async {
+        while count.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(LONG, rung).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_a_held_connection_is_told_though_nothing_is_asked() {
+    let world = World::new();
+    let one_each = async |mut stream: TlsStream<TcpStream>| {
+        request(&mut stream).await;
+        let _ = stream.write_all(OK).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let (address, _) = world.serve(one_each).await;
+    let (client, count) = belled(&world, address);
+    assert_eq!(client.get("/readyz", Instant::now() + LONG).await.unwrap().status, 200);
+    rings(&count).await;
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_end_that_was_announced_or_is_ours_is_no_news() {
+    let world = World::new();
+    let announced = async |mut stream: TlsStream<TcpStream>| {
+        request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
+    };
+    let (address, _) = world.serve(announced).await;
+    let (client, count) = belled(&world, address);
+    for _ in 0..3 {
+        assert_eq!(client.get("/readyz", Instant::now() + LONG).await.unwrap().status, 200);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+
+    let (address, served) = world.serve(async |stream| answer_all(stream, OK).await).await;
+    let (client, count) = belled(&world, address);
+    assert_eq!(client.get("/readyz", Instant::now() + LONG).await.unwrap().status, 200);
+    drop(client);
+    // What was aborted has gone by the time that another one is served.
+    assert_eq!(world.client(address).get("/readyz", Instant::now() + LONG).await.unwrap().status, 200);
+    assert_eq!((served.load(Ordering::SeqCst), count.load(Ordering::SeqCst)), (2, 0));
+}
+
+#[tokio::test]
+async fn too_many_requests_tell_how_long_to_rest() {
+    let world = World::new();
+    let busy = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 3\r\ncontent-length: 2\r\n\r\nno";
+    let (address, _) = world.serve(async |stream| answer_all(stream, busy).await).await;
+    let client = world.client(address);
+    assert_eq!(client.asked_for_rest(), None);
+    assert_eq!(client.get("/readyz", Instant::now() + LONG).await.unwrap().status, 429);
+    assert_eq!(client.asked_for_rest(), Some(Duration::from_secs(3)));
+}
+
+/// Answers `/livez` and says nothing to anything else.
+async fn lives_only(mut stream: TlsStream<TcpStream>) {
+    while let Some(head) = request(&mut stream).await {
+        if head.starts_with("GET /livez?exclude=etcd ") && stream.write_all(OK).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_waits_for_its_store_lives_and_one_that_is_silent_is_told_by_its_first_deadline() {
+    let world = World::new();
+    let deadlines = Deadlines { sign: Duration::from_millis(900), whole: Duration::from_millis(1_200) };
+    let (address, _) = world.serve(lives_only).await;
+    match poll::apiserver::poll(&world.client(address), ProbeKind::Apiserver, deadlines).await {
+        Seen::Healthy(Facts::Apiserver(facts)) => assert!(facts.live && !facts.ready, "{facts:?}"),
+        other => panic!("{other:?}"),
+    }
+
+    let (address, _) = world.serve(async |mut stream| while stream.read_u8().await.is_ok() {}).await;
+    let deadlines = Deadlines { sign: Duration::from_millis(600), whole: LONG };
+    let began = Instant::now();
+    let seen = poll::apiserver::poll(&world.client(address), ProbeKind::Apiserver, deadlines).await;
+    assert_eq!(seen, Seen::Unhealthy(Failure::Timeout(Stage::Response)));
+    assert!(began.elapsed() < LONG / 2);
 }

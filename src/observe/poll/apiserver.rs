@@ -1,19 +1,21 @@
-//! One API server, asked directly: is the process well, and is it ready.
+//! One API server, asked directly: is it ready, and where it is not, is the process well.
 //!
-//! `/livez` checks etcd too, so etcd is left out there: what remains tells of the process alone, and `/readyz` tells of
-//! the rest. Its checks wait up to 2 s each for etcd, one after the other: a `/readyz` that does not answer in time behind
-//! a `/livez` that did is a server that lives and is not ready, not a silent one.
-
-use std::time::Duration;
+//! `/readyz` alone while it says yes: one plain question over the held connection, for a ready server lives. Where it says
+//! no, or nothing for a moment, `/livez` is asked too: without etcd, for what remains tells of the process alone. Its checks
+//! wait up to 2 s each for etcd, one after the other: a `/readyz` that does not answer in time beside a `/livez` that did
+//! is a server that lives and is not ready, not a silent one. What is asked beside a silence goes over a fresh connection,
+//! whose failure names what truly failed: the machine, the process, or its answer.
 
 use defib_engine::observation::{Apiserver, Facts, Failure, ProbeKind, Seen, Stage};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::client::kubernetes::{Answer, Kubernetes, Shown};
 use crate::client::{Trouble, detail};
+use crate::observe::patience::Deadlines;
 
 const LIVE: &str = "/livez?exclude=etcd";
-const READY: &str = "/readyz?verbose";
+/// Plain: a failure names its checks without being asked to.
+const READY: &str = "/readyz";
 
 /// So many failing checks are named; Kubernetes has some forty, and names beyond the first tell nothing more.
 const NAMES_MAX: usize = 16;
@@ -21,35 +23,74 @@ const NAMES_MAX: usize = 16;
 /// What stands for the names where `/readyz` gave none in time.
 const NO_ANSWER: &str = "no answer in time";
 
-/// Asks both; 200 and 500 are answers, every other status is a failure.
-pub async fn poll(client: &Kubernetes, _: ProbeKind, deadline: Duration) -> Seen {
-    match ask(client, Instant::now() + deadline).await {
+/// `/readyz` has this part of the time for a sign of life to itself, before `/livez` is asked beside it.
+const ALONE: u32 = 3;
+
+/// Asks; 200 and 500 are answers, every other status is a failure.
+pub async fn poll(client: &Kubernetes, _: ProbeKind, deadlines: Deadlines) -> Seen {
+    match ask(client, deadlines).await {
         Ok(facts) => Seen::Healthy(Facts::Apiserver(facts)),
         Err(trouble) => trouble.into(),
     }
 }
 
-async fn ask(client: &Kubernetes, until: Instant) -> Result<Apiserver, Trouble> {
-    let answer = client.get(LIVE, until).await?;
-    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate.clone();
-    let (live, _) = verdict(answer)?;
-    let asked = Instant::now();
-    let facts = |ready, failing| Apiserver {
-        ready,
-        live,
-        failing,
-        took: asked.elapsed(),
-        certificate_sha256,
-        certificate_not_after,
+async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Trouble> {
+    let began = Instant::now();
+    let (sign_by, until) = (began + deadlines.sign, began + deadlines.whole);
+    let ready = client.get(READY, until);
+    tokio::pin!(ready);
+    let beside = async {
+        sleep_until(began + deadlines.sign / ALONE).await;
+        let answer = client.open(sign_by).await?.get(LIVE, sign_by).await?.authorized()?;
+        live(answer)
     };
-    match client.get(READY, until).await {
-        Ok(answer) => {
-            let (ready, body) = verdict(answer)?;
-            Ok(facts(ready, if ready { Vec::new() } else { failing(&body) }))
+    let beside = tokio::select! {
+        biased;
+        answer = &mut ready => {
+            let mut facts = readiness(answer?, began)?;
+            if !facts.ready {
+                facts.live = match client.get(LIVE, (Instant::now() + deadlines.sign).min(until)).await {
+                    Ok(answer) => live(answer)?.live,
+                    // It spoke a moment ago: no silence, and no word that it is well either.
+                    Err(Trouble::Failed(Failure::Timeout(_))) => false,
+                    Err(trouble) => return Err(trouble),
+                };
+            }
+            return Ok(facts);
         }
-        Err(Trouble::Failed(Failure::Timeout(Stage::Response))) => Ok(facts(false, vec![NO_ANSWER.to_owned()])),
+        live = beside => match live {
+            Ok(facts) => facts,
+            Err(failed @ Trouble::Failed(_)) => return Err(failed),
+            // Our own side's trouble with a second connection says nothing of the first, which alone counts then.
+            Err(Trouble::Unknown(_)) => return readiness(ready.await?, began),
+        },
+    };
+    match ready.await {
+        Ok(answer) => {
+            let facts = readiness(answer, began)?;
+            Ok(Apiserver { live: facts.ready || beside.live, ..facts })
+        }
+        Err(Trouble::Failed(Failure::Timeout(Stage::Response))) => {
+            Ok(Apiserver { failing: vec![NO_ANSWER.to_owned()], took: began.elapsed(), ..beside })
+        }
         Err(trouble) => Err(trouble),
     }
+}
+
+/// What `/readyz` tells; of life only that a ready server has it.
+fn readiness(answer: Answer, asked: Instant) -> Result<Apiserver, Trouble> {
+    let took = asked.elapsed();
+    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate.clone();
+    let (ready, body) = verdict(answer)?;
+    let failing = if ready { Vec::new() } else { failing(&body) };
+    Ok(Apiserver { ready, live: ready, failing, took, certificate_sha256, certificate_not_after })
+}
+
+/// What `/livez` tells: nothing of readiness.
+fn live(answer: Answer) -> Result<Apiserver, Trouble> {
+    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate.clone();
+    let (live, _) = verdict(answer)?;
+    Ok(Apiserver { live, certificate_sha256, certificate_not_after, ..Apiserver::default() })
 }
 
 fn verdict(answer: Answer) -> Result<(bool, String), Trouble> {
@@ -94,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_200_and_500_are_verdicts() {
-        let answer = |status| Answer { status, body: "b".to_owned(), certificate: Shown::default() };
+        let answer = |status| Answer { status, body: "b".to_owned(), certificate: Shown::default(), retry_after: None };
         assert_eq!(verdict(answer(200)), Ok((true, "b".to_owned())));
         assert_eq!(verdict(answer(500)), Ok((false, "b".to_owned())));
         let failure = Failure::Status { code: 429, detail: "b".to_owned() };

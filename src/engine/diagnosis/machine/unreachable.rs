@@ -14,7 +14,8 @@ pub(crate) static RULE: Rule = Rule {
     scope: Scope::Node,
     reads: KINDS,
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
-    timing: Timing::ms(2_000, 2_000),
+    // Three protocols are silent by then, each asked at once when the first one fell silent.
+    timing: Timing::ms(700, 2_000),
     assess,
 };
 

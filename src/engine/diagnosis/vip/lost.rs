@@ -21,7 +21,8 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("apiserver-hung", Relation::KnownHolder),
         Because::structural("machine-frozen", Relation::KnownHolder),
     ],
-    timing: Timing::ms(1_500, 1_000),
+    // Asked again meanwhile by the burst that its first silence begins.
+    timing: Timing::ms(1_000, 1_000),
     assess,
 };
 
