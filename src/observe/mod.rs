@@ -13,6 +13,8 @@ pub mod run;
 pub mod schedule;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

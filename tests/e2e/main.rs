@@ -9,6 +9,7 @@
 mod check;
 mod daemon;
 mod drill;
+mod figures;
 mod isolation;
 mod support;
 mod teardown;
@@ -26,6 +27,10 @@ const CASES: &[Case] = &[
     ("wire::talos_refuses_to_restart_etcd", wire::etcd_is_not_restarted),
     ("wire::a_stranger_is_turned_away_at_the_first_call", wire::stranger),
     ("wire::the_kubelet_log_is_bounded_and_read", wire::kubelet_log),
+    ("figures::etcd_machines_and_credentials_tell_theirs", figures::seen),
+    ("figures::a_clock_that_is_off_is_seen", figures::clock),
+    ("figures::a_slow_disk_shows_in_fsyncs", figures::slow_disk),
+    ("figures::a_starved_machine_shows_stolen_time", figures::starved),
     ("check::a_healthy_cluster_is_healthy", check::healthy),
     ("check::nothing_is_known_where_no_credential_can_be_read", check::without_credentials),
     ("check::a_hung_member_is_named", check::hung_member),
