@@ -48,6 +48,8 @@ pub async fn poll(client: &Exposition, _: ProbeKind, deadline: Duration) -> Seen
             Seen::Unhealthy(Failure::Garbage("these are no figures of etcd's".to_owned()))
         }
         Ok(()) => {
+            // Go shows a counter by peer only once one of them counted: not shown is zero.
+            metrics.peer_sent_failures.get_or_insert(0.0);
             for histogram in [&mut metrics.fsync, &mut metrics.commit, &mut metrics.peer_round_trip] {
                 histogram.buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
             }
