@@ -21,6 +21,10 @@ use crate::observe::Observer;
 use crate::report::picture;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib check\n  \
+    defib check --cluster prod --output json | jq '.[0].root'\n\n\
+    Exit codes: 0 healthy, 1 an outage is known, 2 misuse, 4 cannot tell")]
 pub(super) struct Typed {
     /// Only this cluster
     #[arg(long, value_name = "NAME")]
@@ -28,6 +32,12 @@ pub(super) struct Typed {
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+impl Typed {
+    pub(super) fn of(cluster: Option<String>, output: Output) -> Typed {
+        Typed { cluster, output }
+    }
 }
 
 pub(super) fn main(typed: &Typed, mut config: Config, playbooks: Vec<Playbook>) -> Exit {

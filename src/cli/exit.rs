@@ -1,14 +1,14 @@
 //! Exit codes, and nothing else decides one.
 //!
-//! | code | meaning |
-//! |---|---|
-//! | 0 | healthy, or done |
-//! | 1 | unhealthy: an outage is known |
-//! | 2 | misuse, or a configuration that is wrong |
-//! | 3 | held: somebody else has the journal |
-//! | 4 | cannot tell: nothing is known to be wrong, and something that matters is not known |
+//! | code | `check`, `status`, `explain` | `recover` | the others |
+//! |---|---|---|---|
+//! | 0 | healthy | recovered, or nothing to do; with `--dry-run` also: nothing holds the plan | done |
+//! | 1 | an outage is known | acted and not recovered | |
+//! | 2 | misuse, or a configuration that is wrong | the same, or nobody can be asked | the same |
+//! | 3 | somebody else has the journal and does not answer | the same, or held, or declined | the same, or refused |
+//! | 4 | nothing is known to be wrong, and something that matters is not known | cannot tell | no daemon answers |
 //!
-//! Precedence: 2, then 1, then 4, then 0.
+//! Precedence: 2, then 1, then 3, then 4, then 0.
 
 use std::process::ExitCode;
 

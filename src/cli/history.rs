@@ -6,6 +6,9 @@ use crate::journal::{Reader, RecordRow};
 use crate::report::{line, wall};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib history --limit 50\n  \
+    defib history --cluster prod --output json | jq '.intents'")]
 pub(super) struct Typed {
     /// Only this cluster
     #[arg(long, value_name = "NAME")]

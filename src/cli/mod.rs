@@ -1,8 +1,12 @@
 //! The command line: what was typed → what is meant → an exit code. One command a file.
 
+mod call;
 mod check;
+mod command;
 mod exit;
+mod explain;
 mod history;
+mod recover;
 mod run;
 mod status;
 
@@ -30,10 +34,12 @@ const CONFIG: &str = "defib.yaml";
         defib check                          one look at every cluster, over every path\n  \
         defib check --output json | jq .     the same, whole, for programs\n  \
         defib run                            watch, and act where the configuration allows it\n  \
+        defib recover --dry-run              what would be done now, with every check; nothing is\n  \
+        defib explain prod                   why it acts or holds\n  \
         defib status                         what the daemon knows, also after it died\n  \
         defib history --limit 50             what was found, decided and done\n\n\
-        Exit codes: 0 healthy or done, 1 unhealthy, 2 misuse or wrong configuration,\n            \
-        3 held by another process, 4 cannot tell; of several the first in 2, 1, 4, 0"
+        Exit codes: 0 healthy, recovered or done; 1 unhealthy, or acted and not recovered; 2 misuse or wrong\n            \
+        configuration; 3 held; 4 cannot tell; of several the first in 2, 1, 3, 4, 0"
 )]
 struct Typed {
     /// The configuration.
@@ -55,7 +61,20 @@ enum Command {
     /// The story goes to stdout, the program's log to stderr. DEFIB_LOG says how much is logged: a tracing filter, such
     /// as `info` or `defib=debug`; `warn` where it is not set.
     Run,
-    /// Show what the daemon knows, from its journal
+    /// Diagnose, show the plan with every check, ask, act, verify
+    ///
+    /// Through the daemon where one runs; otherwise this process does it, under the journal's lock. Off a terminal it
+    /// never asks: say --yes or --dry-run.
+    Recover(recover::Typed),
+    /// Tell why it acts or holds: root and causes, every check with its figures, what would lift each hold
+    Explain(explain::Typed),
+    /// Start nothing by itself for a while
+    Pause(command::Pause),
+    /// End a pause
+    Resume(command::Resume),
+    /// Say that a person has looked at a playbook that is exhausted on a node
+    Ack(command::Ack),
+    /// Show what the daemon knows, asking it first, then its journal
     Status(status::Typed),
     /// Show what was found, decided and done, from the journal
     History(history::Typed),
@@ -97,6 +116,15 @@ pub fn main() -> Exit {
             with(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
         }
         Command::Run => with(&typed.config, run::main),
+        Command::Recover(typed_recover) => {
+            with(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))
+        }
+        Command::Explain(typed_explain) => {
+            with(&typed.config, |config, playbooks| explain::main(&typed_explain, config, playbooks))
+        }
+        Command::Pause(typed_pause) => with(&typed.config, |config, _| command::pause(typed_pause, &config)),
+        Command::Resume(typed_resume) => with(&typed.config, |config, _| command::resume(typed_resume, &config)),
+        Command::Ack(typed_ack) => with(&typed.config, |config, _| command::ack(typed_ack, &config)),
         Command::Status(typed_status) => with(&typed.config, |config, _| status::main(&typed_status, &config)),
         Command::History(typed_history) => with(&typed.config, |config, _| history::main(&typed_history, &config)),
     }

@@ -26,7 +26,10 @@ pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
             out(&format!("{} {cluster}{line}", wall::time(record.at_ms)));
         }
     };
-    match runtime.block_on(daemon::run(config, playbooks, print)) {
+    let ended = runtime.block_on(daemon::run(config, playbooks, print));
+    // A probe, or a disk that hangs, is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    match ended {
         Ok(()) => Exit::Well,
         Err(error) => {
             complain(&error);

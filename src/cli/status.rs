@@ -1,11 +1,14 @@
-//! `defib status`: what the daemon knows, folded from its journal, so that it works beside the daemon and after it died.
+//! `defib status`: what the daemon knows: from itself where it answers, else folded from its journal, so that it works
+//! after it died, too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Exit, Output, out, out_json, unread};
+use super::call::Caller;
+use super::{Exit, Output, explain, out, out_json, recover, runtime, unread};
+use crate::api::{State, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::journal::{Reader, RecordRow};
@@ -17,6 +20,10 @@ const ROWS: usize = 20_000;
 const NOTHING_OPEN: &str = "no finding is open (what could not be seen is not in the journal: defib check)";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib status\n  \
+    defib status --output json | jq '.clusters[0].pauses'\n\n\
+    Exit codes: 0 nothing is wrong, 1 an outage is known, 2 misuse, 4 cannot tell, or no daemon runs")]
 pub(super) struct Typed {
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
@@ -25,28 +32,67 @@ pub(super) struct Typed {
 
 pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     let read = || Reader::open(&config.journal)?.recent_records(ROWS, None, &[]);
-    let rows = match read() {
-        Ok(page) => page.rows,
-        Err(error) => return unread(&error),
+    let live = live(config);
+    let rows = match (read(), &live) {
+        (Ok(page), _) => page.rows,
+        // A daemon without a journal answers all the same.
+        (Err(_), Some(_)) => Vec::new(),
+        (Err(error), None) => return unread(&error),
     };
     let folded = Folded::of(&rows);
     let holder = crate::journal::holder(&config.journal);
-    let exit = match (holder, folded.findings.is_empty()) {
-        (None, _) => Exit::CannotTell,
-        (Some(_), false) => Exit::Unhealthy,
-        (Some(_), true) => Exit::Well,
+    let exit = match (&live, holder, folded.findings.is_empty()) {
+        (Some(states), ..) => states.iter().map(|state| exit(state.verdict)).max().unwrap_or(Exit::CannotTell),
+        (None, None, _) => Exit::CannotTell,
+        (None, Some(_), false) => Exit::Unhealthy,
+        (None, Some(_), true) => Exit::Well,
     };
     if typed.output == Output::Json {
-        return out_json(&folded.json(holder)).max(exit);
+        return out_json(&folded.json(holder, live.as_deref())).max(exit);
     }
+    let mode = live.as_ref().and_then(|states| states.first()).map_or(&folded.mode, |state| &state.mode);
     match holder {
-        Some(pid) => out(&format!("defib runs (pid {pid}), mode {}", folded.mode)),
+        Some(pid) => out(&format!("defib runs (pid {pid}), mode {mode}")),
+        None if live.is_some() => out(&format!("defib runs, mode {mode}")),
         None => out(&gone(rows.first().map_or(0, |row| row.at_ms), Clock::start().now().wall.0)),
     }
-    for line in folded.lines() {
-        out(&line);
+    match live {
+        Some(states) => states.iter().flat_map(now).chain(folded.last()).for_each(|line| out(&line)),
+        None => folded.lines().iter().for_each(|line| out(line)),
     }
     exit
+}
+
+fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Healthy => Exit::Well,
+        Verdict::Outage => Exit::Unhealthy,
+        Verdict::Unknown => Exit::CannotTell,
+    }
+}
+
+/// What the daemon itself says; none where it does not answer.
+fn live(config: &Config) -> Option<Vec<State>> {
+    let runtime = runtime().ok()?;
+    runtime.block_on(Caller::new(&config.journal).get("status")).ok()
+}
+
+/// One cluster as it is now.
+fn now(state: &State) -> Vec<String> {
+    let mut lines = recover::plan::headline(state);
+    lines.extend(explain::paused(state).into_iter().map(|line| format!("  {line}")));
+    lines.extend(state.without_journal.iter().map(|why| format!("  observing only: {why}")));
+    if state.route.direct {
+        let first = state.route.ready.first().map_or("no API server is ready", String::as_str);
+        lines.push(format!("  route: direct to {first}"));
+    }
+    for plan in &state.decisions {
+        for hold in &plan.holds {
+            let (playbook, node) = (&plan.playbook, &plan.node);
+            lines.push(format!("  held {playbook} {node}: {}: {}; lifts {}", hold.check, hold.text, hold.lifts));
+        }
+    }
+    lines
 }
 
 /// The first line where no daemon runs: how old the rest is. Both times are Unix milliseconds.
@@ -123,13 +169,18 @@ impl Folded {
         for ((cluster, name), row) in &self.holds {
             lines.push(format!("  held {cluster} {name}: {}", text(row)));
         }
-        if let Some((row, line)) = self.last.as_ref().and_then(|row| Some((row, line::of_row(row)?))) {
-            lines.push(format!("  last {} {line}", wall::date_time(row.at_ms)));
-        }
+        lines.extend(self.last());
         lines
     }
 
-    fn json(&self, holder: Option<u32>) -> Value {
+    /// The last thing that was done.
+    fn last(&self) -> Option<String> {
+        let row = self.last.as_ref()?;
+        Some(format!("  last {} {}", wall::date_time(row.at_ms), line::of_row(row)?))
+    }
+
+    /// `clusters` is what the daemon itself says; null where it does not answer.
+    fn json(&self, holder: Option<u32>, live: Option<&[State]>) -> Value {
         let rows = |map: &BTreeMap<(String, String), RecordRow>| {
             map.values()
                 .map(|row| json!({"at_ms": row.at_ms, "cluster": row.cluster, "body": row.body}))
@@ -143,6 +194,7 @@ impl Folded {
             "findings": rows(&self.findings),
             "holds": rows(&self.holds),
             "routes": rows(&self.routes),
+            "clusters": live,
         })
     }
 }

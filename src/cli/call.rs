@@ -1,0 +1,126 @@
+//! Speaking with the daemon over the socket beside its journal.
+//!
+//! A connection a question, each with one deadline and bounded bytes. That nobody listens is told apart from everything
+//! else, for then a command may do its work itself.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use super::{Exit, error_line};
+use crate::api::Answer;
+use crate::config::Config;
+use crate::journal;
+use crate::web::api::{Asked, ROOT};
+use crate::web::socket;
+
+/// Longer than the daemon waits for its own loop.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Why the daemon did not answer.
+#[derive(Debug, Error)]
+pub(super) enum CallError {
+    /// Nobody listens: no daemon, or one that has just died.
+    #[error("no daemon listens on {}", .0.display())]
+    Absent(PathBuf),
+    /// We may not.
+    #[error("{} is not ours to open; run as the daemon's user", .0.display())]
+    Denied(PathBuf),
+    /// It did not answer, or not in time, or not so that it can be understood.
+    #[error("the daemon behind {} did not answer: {why}", socket.display())]
+    Failed {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Asks the daemon of one journal.
+#[derive(Debug)]
+pub(super) struct Caller {
+    socket: PathBuf,
+}
+
+impl Caller {
+    pub(super) fn new(journal: &Path) -> Caller {
+        Caller { socket: socket::path(journal) }
+    }
+
+    /// Asks for what lies at this path below the root.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.call(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Commands, and waits until it is done or refused.
+    pub(super) async fn command(&self, name: &str, asked: &Asked) -> Result<Answer, CallError> {
+        let body = serde_json::to_vec(asked).map_err(|error| self.failed(error.to_string()))?;
+        self.call(Method::POST, name, Bytes::from(body)).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, CallError> {
+        let exchange = self.exchange(method, path, body);
+        match tokio::time::timeout(ANSWER_WITHIN, exchange).await {
+            Ok(answer) => serde_json::from_slice(&answer?).map_err(|error| self.failed(error.to_string())),
+            Err(_) => Err(self.failed(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))),
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+        let failed = |error: &dyn std::error::Error| self.failed(error.to_string());
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
+            NotFound | ConnectionRefused => CallError::Absent(self.socket.clone()),
+            PermissionDenied => CallError::Denied(self.socket.clone()),
+            _ => failed(&error),
+        })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{ROOT}{path}"))
+            .header(hyper::header::HOST, "defib")
+            .body(Full::new(body))
+            .map_err(|error| failed(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        body.map(http_body_util::Collected::to_bytes).map_err(|error| self.failed(error.to_string()))
+    }
+
+    fn failed(&self, why: String) -> CallError {
+        CallError::Failed { socket: self.socket.clone(), why }
+    }
+}
+
+/// Says why a command did not reach a daemon that it needs.
+pub(super) fn unreached(error: &CallError, config: &Config) -> Exit {
+    match (error, journal::holder(&config.journal)) {
+        (CallError::Absent(_), Some(pid)) => held(config, pid),
+        (CallError::Absent(socket), None) => {
+            error_line(&format!("defib: no daemon runs: nobody listens on {}; start it: defib run", socket.display()));
+            Exit::CannotTell
+        }
+        (error, _) => {
+            error_line(&format!("defib: {error}"));
+            Exit::CannotTell
+        }
+    }
+}
+
+/// Somebody holds the journal and does not listen.
+pub(super) fn held(config: &Config, pid: u32) -> Exit {
+    let journal = config.journal.display();
+    error_line(&format!(
+        "defib: process {pid} holds {journal} and does not answer; nothing was done. Look at it, or end it"
+    ));
+    Exit::Held
+}

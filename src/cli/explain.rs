@@ -1,0 +1,161 @@
+//! `defib explain`: why it acts, or why it holds: the root and its chain of causes, and every check with its figures.
+//!
+//! The daemon is asked, for only it knows since when. Without one, one look is explained, and said to be one.
+
+use defib_engine::playbook::Playbook;
+
+use super::call::{CallError, Caller, unreached};
+use super::recover::plan;
+use super::{Exit, Output, check, error_line, known, out, out_json, runtime};
+use crate::api::{Answer, Named, Offer, Plan, State, Verdict};
+use crate::config::Config;
+use crate::journal;
+use crate::report::{line, wall};
+use crate::web::api::Asked;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib explain                                  every cluster\n  \
+    defib explain prod --playbook restart-kubelet  one playbook, also where nothing calls for it\n  \
+    defib explain prod --node cp2 --output json\n\n\
+    Exit codes: 0 nothing is wrong, 1 an outage is known, 2 misuse, 4 cannot tell")]
+pub(super) struct Typed {
+    /// Only this cluster
+    #[arg(value_name = "CLUSTER")]
+    cluster: Option<String>,
+    /// Only this playbook, also where no open finding calls for it
+    #[arg(long, value_name = "NAME")]
+    playbook: Option<String>,
+    /// Only this node, also where no open finding calls for anything there
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What is explained of one cluster.
+#[derive(serde::Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    state: State,
+    /// What would be done if a person asked for it.
+    plans: Vec<Offer>,
+}
+
+pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> Exit {
+    if let Some(Err(exit)) = typed.cluster.as_deref().map(|name| known(name, &config)) {
+        return exit;
+    }
+    let names: Vec<_> = playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
+    if let Some(name) = typed.playbook.as_deref().filter(|name| !names.contains(name)) {
+        error_line(&format!("defib: no playbook {name}; there is {}", names.join(", ")));
+        return Exit::Misuse;
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
+    };
+    let explained = match runtime.block_on(ask(typed, &Caller::new(&config.journal))) {
+        Ok(explained) => explained,
+        Err(error @ CallError::Absent(_)) if journal::holder(&config.journal).is_none() => {
+            error_line(&format!("defib: {error}; what follows was seen once, by one look"));
+            let look = check::Typed::of(typed.cluster.clone(), typed.output);
+            return check::main(&look, config, playbooks);
+        }
+        Err(error) => return unreached(&error, &config),
+    };
+    let exit = |one: &Explained| match one.state.verdict {
+        Verdict::Healthy => Exit::Well,
+        Verdict::Outage => Exit::Unhealthy,
+        Verdict::Unknown => Exit::CannotTell,
+    };
+    let exit = explained.iter().map(exit).max().unwrap_or(Exit::CannotTell);
+    if typed.output == Output::Json {
+        return out_json(&explained).max(exit);
+    }
+    explained.iter().flat_map(|one| lines(one, typed)).for_each(|line| out(&line));
+    exit
+}
+
+async fn ask(typed: &Typed, caller: &Caller) -> Result<Vec<Explained>, CallError> {
+    let path = typed.cluster.as_ref().map_or_else(|| "status".to_owned(), |name| format!("status?cluster={name}"));
+    let states: Vec<State> = caller.get(&path).await?;
+    let mut explained = Vec::new();
+    for state in states {
+        let asked = Asked {
+            cluster: Some(state.cluster.clone()),
+            playbook: typed.playbook.clone(),
+            node: typed.node.clone(),
+            preview: true,
+            ..Asked::default()
+        };
+        let answer: Answer = caller.command("recover", &asked).await?;
+        let named = typed.playbook.is_some() || typed.node.is_some();
+        let wanted = |plan: &Offer| {
+            typed.playbook.as_ref().is_none_or(|name| plan.playbook == *name)
+                && typed.node.as_ref().is_none_or(|name| plan.node == *name)
+                && (named || plan.called_for.is_some())
+        };
+        explained.push(Explained { state, plans: answer.plans.into_iter().filter(wanted).collect() });
+    }
+    Ok(explained)
+}
+
+fn lines(one: &Explained, typed: &Typed) -> Vec<String> {
+    let state = &one.state;
+    let mut lines = plan::headline(state);
+    let of = |named: &Named| line::named(&named.finding, &named.scope);
+    for incident in &state.incidents {
+        lines.push(format!("{}: root {}", incident.incident, of(&incident.root)));
+        let explains = |finding: &Named| {
+            let open = state.findings.iter().find(|open| open.key == *finding)?;
+            let causes: Vec<_> = open.explained_by.iter().map(of).collect();
+            (!causes.is_empty()).then(|| format!("    {} because of {}", of(finding), causes.join(", ")))
+        };
+        lines.extend(incident.findings.iter().filter_map(explains));
+    }
+    lines.extend(paused(state));
+    let armed = if state.armed.is_empty() { "nothing".to_owned() } else { state.armed.join(", ") };
+    lines.push(format!("By itself (mode {}, armed: {armed}):", state.mode));
+    if let Some(why) = &state.without_journal {
+        lines.push(format!("    nothing, ever: {why}"));
+    }
+    let decisions = state.decisions.iter().filter(|plan| {
+        typed.playbook.as_ref().is_none_or(|name| plan.playbook == *name)
+            && typed.node.as_ref().is_none_or(|name| plan.node == *name)
+    });
+    let told: Vec<_> = decisions.flat_map(decision).collect();
+    if told.is_empty() {
+        lines.push("    nothing: no open finding calls for a playbook".to_owned());
+    }
+    lines.extend(told);
+    if !one.plans.is_empty() {
+        lines.push("If a person asks (defib recover):".to_owned());
+        lines.extend(one.plans.iter().flat_map(plan::lines).map(|line| format!("    {line}")));
+    }
+    lines
+}
+
+/// Who paused it, why, until when.
+pub(super) fn paused(state: &State) -> Vec<String> {
+    let words = |pause: &crate::api::Pause| {
+        let until = pause.until_ms.map_or_else(|| "its file is gone".to_owned(), wall::date_time);
+        format!("PAUSED by {} until {until}: {} (defib resume)", pause.by, pause.reason)
+    };
+    state.pauses.iter().map(words).collect()
+}
+
+/// What is decided about one playbook on one node, with every check.
+fn decision(plan: &Plan) -> Vec<String> {
+    let word = match (plan.holds.is_empty(), plan.would) {
+        (true, _) => "DOES",
+        (false, true) => "WOULD",
+        (false, false) => "HELD",
+    };
+    let mut lines = vec![format!("    {word}  {} on {}", plan.playbook, plan.node)];
+    let holds = plan.holds.iter();
+    lines.extend(holds.map(|hold| format!("        ✗ {}: {}; lifts {}", hold.check, hold.text, hold.lifts)));
+    lines.extend(plan.passed.iter().map(|passed| format!("        ✓ {}: {}", passed.check, passed.text)));
+    lines
+}

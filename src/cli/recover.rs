@@ -1,0 +1,435 @@
+//! `defib recover`: diagnose, show the plan, ask, act, verify.
+//!
+//! With a daemon, through its socket, so that limits and single flight hold. Without one, the same loop runs in this
+//! process under the journal's lock, and is spoken with over the same socket. Nothing is done without a person's word: a
+//! key on a terminal (No where none is pressed), `--yes` elsewhere. A plan that changed after it was shown is shown again.
+
+mod follow;
+pub(super) mod plan;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use defib_engine::playbook::Playbook;
+use serde::Serialize;
+
+use super::call::{CallError, Caller, held, unreached};
+use super::{Exit, Output, complain, error_line, known, out, out_json, runtime};
+use crate::api::{self, Answer, Offer, Said, State, Verdict};
+use crate::config::{Config, Mode};
+use crate::daemon::{self, DaemonError};
+use crate::journal::{self, JournalError};
+use crate::web::api::Asked;
+
+/// How often what is going on is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Without a daemon: findings that there are have opened by then, for the slowest waits 4 s.
+const SETTLED_AFTER: Duration = Duration::from_secs(7);
+/// Without a daemon: a cluster that cannot be judged within this time will not be.
+const JUDGED_WITHIN: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib recover                                  diagnose, show the plan, ask, act, verify\n  \
+    defib recover --dry-run                        show the plan with every check, and do nothing\n  \
+    defib recover --playbook restart-kubelet --node cp2\n  \
+    defib recover --yes --output json              for programs: never asks\n  \
+    defib recover --yes --pass-limits --confirm cp2\n\n\
+    Exit codes: 0 recovered, or nothing to do; 1 acted and not recovered; 2 misuse; 3 held; 4 cannot tell.\n\
+    With --dry-run 0 means that nothing holds the plan, or that there is nothing to do")]
+pub(super) struct Typed {
+    /// In which cluster; may be left out where there is one
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Only by this playbook
+    #[arg(long, value_name = "NAME")]
+    playbook: Option<String>,
+    /// Only on this node
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Do not wait until the playbook's finding has been open for long enough
+    #[arg(long)]
+    waive_for: bool,
+    /// Pass the limits and cooldowns; demands the node's name: typed, or by --confirm
+    #[arg(long)]
+    pass_limits: bool,
+    /// The node that may be acted on, for what demands its name
+    #[arg(long, value_name = "NODE")]
+    confirm: Option<String>,
+    /// Wait so long for what holds to lift; 45s where no daemon runs and it is left out
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    wait: Option<Duration>,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// How it ended, for programs.
+#[derive(Debug, Serialize)]
+struct Ended {
+    version: u32,
+    cluster: String,
+    /// `nothing-to-do`, `would`, `held`, `declined`, `recovered`, `not-recovered`, `cannot-tell`.
+    result: &'static str,
+    text: String,
+    root: Option<api::Named>,
+    /// The plan that was chosen.
+    plan: Option<Offer>,
+    /// Every plan that was asked about.
+    plans: Vec<Offer>,
+    run: Option<String>,
+}
+
+/// An end with its exit code.
+struct End {
+    exit: Exit,
+    result: &'static str,
+    text: String,
+}
+
+impl End {
+    fn new(exit: Exit, result: &'static str, text: impl Into<String>) -> End {
+        End { exit, result, text: text.into() }
+    }
+}
+
+pub(super) fn main(typed: Typed, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
+    let cluster = match (&typed.cluster, config.clusters.as_slice()) {
+        (Some(name), _) => match known(name, &config) {
+            Ok(()) => name.clone(),
+            Err(exit) => return exit,
+        },
+        (None, [only]) => only.name.clone(),
+        (None, several) => {
+            let names: Vec<_> = several.iter().map(|cluster| cluster.name.as_str()).collect();
+            error_line(&format!("defib: which cluster? name one with --cluster: {}", names.join(", ")));
+            return Exit::Misuse;
+        }
+    };
+    if let Err(exit) = sound(&typed, &cluster, &config, &playbooks) {
+        return exit;
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
+    };
+    let caller = Caller::new(&config.journal);
+    let exit = runtime.block_on(async {
+        match caller.get::<Vec<State>>(&format!("status?cluster={cluster}")).await {
+            Ok(_) => Talk::new(&typed, &caller, &cluster, false).whole().await,
+            Err(error @ CallError::Absent(_)) => match journal::holder(&config.journal) {
+                Some(_) => unreached(&error, &config),
+                None => {
+                    config.clusters.retain(|one| one.name == cluster);
+                    alone(&typed, &caller, &cluster, config, playbooks).await
+                }
+            },
+            Err(error) => unreached(&error, &config),
+        }
+    });
+    // A probe under way is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    exit
+}
+
+/// What was typed makes sense; where nobody can be asked, the word was given beforehand.
+fn sound(typed: &Typed, cluster: &str, config: &Config, playbooks: &[Playbook]) -> Result<(), Exit> {
+    let misuse = |text: String| {
+        error_line(&format!("defib: {text}"));
+        Err(Exit::Misuse)
+    };
+    let names: Vec<_> = playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
+    if let Some(name) = typed.playbook.as_deref().filter(|name| !names.contains(name)) {
+        return misuse(format!("no playbook {name}; there is {}", names.join(", ")));
+    }
+    let nodes = config.clusters.iter().filter(|one| one.name == cluster).flat_map(|one| &one.nodes);
+    let nodes: Vec<_> = nodes.map(|node| node.name.as_str()).collect();
+    for name in [&typed.node, &typed.confirm].into_iter().flatten() {
+        if !nodes.contains(&name.as_str()) {
+            return misuse(format!("no node {name} in {cluster}; it has {}", nodes.join(", ")));
+        }
+    }
+    if typed.dry_run || typed.yes && (!typed.pass_limits || typed.confirm.is_some()) {
+        return Ok(());
+    }
+    if !typed.yes && !asks(typed) {
+        return misuse(
+            "nobody can be asked here: this is no terminal; say --yes, or --dry-run to only look".to_owned(),
+        );
+    }
+    if typed.pass_limits && typed.confirm.is_none() && !asks(typed) {
+        return misuse("--pass-limits demands the node's name, and nobody can be asked: say --confirm NODE".to_owned());
+    }
+    Ok(())
+}
+
+/// Somebody can be asked.
+fn asks(typed: &Typed) -> bool {
+    typed.output == Output::Text && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Without a daemon: runs its loop here, in mode observe, so that only what is asked for is done.
+async fn alone(typed: &Typed, caller: &Caller, cluster: &str, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
+    config.mode = Mode::Observe;
+    let (end, ended) = tokio::sync::oneshot::channel::<&'static str>();
+    let ends = async move { ended.await.unwrap_or("its caller") };
+    let running = daemon::once(config.clone(), playbooks, |_| {}, ends);
+    tokio::pin!(running);
+    let talking = async {
+        let talk = Talk::new(typed, caller, cluster, true);
+        tokio::select! {
+            exit = talk.whole() => (exit, "the end of defib recover"),
+            _ = tokio::signal::ctrl_c() => {
+                error_line("defib: interrupted; what was under way is unknown and counts as done");
+                (Exit::CannotTell, "SIGINT")
+            }
+        }
+    };
+    let (exit, why) = tokio::select! {
+        biased;
+        result = &mut running => return failed(result, &config),
+        told = talking => told,
+    };
+    let _ = end.send(why);
+    match running.await {
+        Ok(()) => exit,
+        Err(error) => failed(Err(error), &config),
+    }
+}
+
+fn failed(result: Result<(), DaemonError>, config: &Config) -> Exit {
+    match result {
+        Ok(()) => Exit::CannotTell,
+        Err(DaemonError::Journal(JournalError::Held { pid: Some(pid), .. })) => held(config, pid),
+        Err(error) => {
+            complain(&error);
+            error_line(
+                "defib: without a journal nothing is done: `defib check` still looks, README.md says what to do by hand",
+            );
+            Exit::Held
+        }
+    }
+}
+
+/// One conversation with whoever runs the loop.
+struct Talk<'a> {
+    typed: &'a Typed,
+    caller: &'a Caller,
+    cluster: &'a str,
+    /// The loop began with us, and knows nothing of before.
+    alone: bool,
+}
+
+/// What was found, and what would be done.
+struct Found {
+    state: State,
+    plans: Vec<Offer>,
+}
+
+impl<'a> Talk<'a> {
+    fn new(typed: &'a Typed, caller: &'a Caller, cluster: &'a str, alone: bool) -> Talk<'a> {
+        Talk { typed, caller, cluster, alone }
+    }
+
+    /// From the diagnosis to the end, in one sentence.
+    async fn whole(&self) -> Exit {
+        let mut found = match self.diagnose().await {
+            Ok(found) => found,
+            Err(error) => return self.lost(&error),
+        };
+        let mut again = false;
+        loop {
+            let chosen = found.plans.iter().find(|plan| plan.would).cloned();
+            if self.typed.output == Output::Text {
+                self.show(&found, chosen.as_ref(), again);
+            }
+            let Some(plan) = chosen else {
+                let end = plan::nothing(&found.state, &found.plans);
+                return self.say(end, &found, None, None);
+            };
+            if self.typed.dry_run {
+                let text = format!("nothing holds it: {} on {} would be done; nothing was", plan.playbook, plan.node);
+                return self.say(End::new(Exit::Well, "would", text), &found, Some(plan), None);
+            }
+            if again && !asks(self.typed) {
+                let text = "the plan changed after it was chosen; nothing was done, ask again".to_owned();
+                return self.say(End::new(Exit::Held, "held", text), &found, Some(plan), None);
+            }
+            if let Err(text) = self.permitted(&plan) {
+                return self.say(End::new(Exit::Held, "declined", text), &found, Some(plan), None);
+            }
+            let after = self.revision().await;
+            let answer = match self.caller.command("recover", &self.asked(Some(&plan), false)).await {
+                Ok(answer) => answer,
+                Err(error) => return self.lost(&error),
+            };
+            match answer.answer {
+                Said::Started => {
+                    let run = answer.run.unwrap_or_default();
+                    let end = self.follow(&run, after).await;
+                    return self.say(end, &found, Some(plan), Some(run));
+                }
+                Said::Changed => {
+                    found = Found { plans: self.ours(answer.plans), ..found };
+                    again = true;
+                }
+                Said::Held => {
+                    found = Found { plans: self.ours(answer.plans), ..found };
+                    if self.typed.output == Output::Text {
+                        self.show(&found, None, true);
+                    }
+                    return self.say(End::new(Exit::Held, "held", answer.text), &found, Some(plan), None);
+                }
+                Said::Nothing | Said::Done | Said::Preview => {
+                    return self.say(End::new(Exit::Well, "nothing-to-do", answer.text), &found, Some(plan), None);
+                }
+                Said::Refused => {
+                    return self.say(End::new(Exit::Held, "held", answer.text), &found, Some(plan), None);
+                }
+            }
+        }
+    }
+
+    /// What is wrong and what could be done, once there is something to tell.
+    async fn diagnose(&self) -> Result<Found, CallError> {
+        let began = tokio::time::Instant::now();
+        let wait = self.typed.wait.unwrap_or(Duration::from_secs(if self.alone { 45 } else { 0 }));
+        let mut told = String::new();
+        loop {
+            match self.look().await {
+                Ok(found) => {
+                    let elapsed = began.elapsed();
+                    let judged = !self.alone || elapsed >= SETTLED_AFTER;
+                    let lifts = |plan: &Offer| plan.holds.iter().all(|hold| hold.lifts.starts_with("in "));
+                    let ready = found.plans.iter().any(|plan| plan.would);
+                    let hopeful = found.plans.iter().any(lifts) && elapsed < wait;
+                    let blind = self.alone && found.state.verdict == Verdict::Unknown && elapsed < JUDGED_WITHIN;
+                    if judged && (ready || !hopeful && !blind) {
+                        return Ok(found);
+                    }
+                    self.progress(&mut told, plan::waiting_for(&found.plans, judged));
+                }
+                // The loop has just begun.
+                Err(CallError::Absent(_)) if self.alone && began.elapsed() < JUDGED_WITHIN => {}
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn progress(&self, told: &mut String, text: String) {
+        if *told != text && self.typed.output == Output::Text {
+            error_line(&format!("… {text}"));
+        }
+        *told = text;
+    }
+
+    async fn look(&self) -> Result<Found, CallError> {
+        let state = self.state().await?;
+        let answer: Answer = self.caller.command("recover", &self.asked(None, true)).await?;
+        if answer.answer == Said::Refused {
+            let why = answer.text;
+            return Err(CallError::Failed { socket: crate::web::socket::path("".as_ref()), why });
+        }
+        Ok(Found { state, plans: self.ours(answer.plans) })
+    }
+
+    async fn state(&self) -> Result<State, CallError> {
+        let states: Vec<State> = self.caller.get(&format!("status?cluster={}", self.cluster)).await?;
+        let absent = || CallError::Failed {
+            socket: crate::web::socket::path("".as_ref()),
+            why: format!("it does not watch {}; it was started with another configuration", self.cluster),
+        };
+        states.into_iter().next().ok_or_else(absent)
+    }
+
+    /// The plans that were asked for; where none was named, those that an open finding calls for.
+    fn ours(&self, plans: Vec<Offer>) -> Vec<Offer> {
+        let typed = self.typed;
+        let named = typed.playbook.is_some() || typed.node.is_some();
+        let wanted = |plan: &Offer| {
+            typed.playbook.as_ref().is_none_or(|name| plan.playbook == *name)
+                && typed.node.as_ref().is_none_or(|name| plan.node == *name)
+                && (named || plan.called_for.is_some())
+        };
+        plans.into_iter().filter(wanted).collect()
+    }
+
+    fn asked(&self, plan: Option<&Offer>, preview: bool) -> Asked {
+        Asked {
+            cluster: Some(self.cluster.to_owned()),
+            playbook: plan.map(|plan| plan.playbook.clone()).or_else(|| self.typed.playbook.clone()),
+            node: plan.map(|plan| plan.node.clone()).or_else(|| self.typed.node.clone()),
+            plan: plan.map(|plan| plan.fingerprint.clone()),
+            waive_for: self.typed.waive_for,
+            pass_limits: self.typed.pass_limits,
+            preview,
+            ..Asked::default()
+        }
+    }
+
+    /// A person's word for this plan, or why not.
+    fn permitted(&self, plan: &Offer) -> Result<(), String> {
+        let typed = self.typed;
+        if let Some(node) = typed.confirm.as_ref().filter(|node| **node != plan.node) {
+            return Err(format!("the plan is for {}, and --confirm names {node}; nothing was done", plan.node));
+        }
+        if typed.yes && (!typed.pass_limits || typed.confirm.is_some()) {
+            return Ok(());
+        }
+        let what = format!("{} on {} of cluster {}", plan.playbook, plan.node, self.cluster);
+        let (question, wanted) = if typed.pass_limits && typed.confirm.is_none() {
+            (format!("{what}, past its limits? Type the node's name to do it: "), vec![plan.node.as_str()])
+        } else {
+            (format!("{what}? [y/N] "), vec!["y", "Y", "yes"])
+        };
+        let answer = plan::ask(&question);
+        if wanted.contains(&answer.trim()) { Ok(()) } else { Err("declined; nothing was done".to_owned()) }
+    }
+
+    fn show(&self, found: &Found, chosen: Option<&Offer>, again: bool) {
+        if again {
+            out("The plan has changed:");
+        } else {
+            plan::headline(&found.state).iter().for_each(|line| out(line));
+        }
+        let shown: Vec<_> = match chosen {
+            Some(plan) => vec![plan],
+            None => found.plans.iter().collect(),
+        };
+        for plan in shown {
+            plan::lines(plan).iter().for_each(|line| out(line));
+        }
+    }
+
+    /// The daemon is gone, or does not answer.
+    fn lost(&self, error: &CallError) -> Exit {
+        error_line(&format!("defib: {error}; what is under way is unknown, `defib status` tells"));
+        Exit::CannotTell
+    }
+
+    /// The last sentence.
+    fn say(&self, end: End, found: &Found, plan: Option<Offer>, run: Option<String>) -> Exit {
+        if self.typed.output == Output::Json {
+            let ended = Ended {
+                version: api::VERSION,
+                cluster: self.cluster.to_owned(),
+                result: end.result,
+                text: end.text,
+                root: found.state.root.clone(),
+                plan,
+                plans: found.plans.clone(),
+                run,
+            };
+            return out_json(&ended).max(end.exit);
+        }
+        out(&format!("{}: {}: {}", self.cluster, end.result, end.text));
+        end.exit
+    }
+}

@@ -1,0 +1,107 @@
+//! Watching a run to its end: a line a phase, a line a record.
+
+use super::{End, LOOK_EVERY, Talk};
+use crate::api::{Offer, Told};
+use crate::cli::call::CallError;
+use crate::cli::{Exit, Output, out};
+use crate::journal::NewRecord;
+use crate::report::{line, wall};
+
+use std::time::Duration;
+
+/// No run takes longer: a step's deadline and its verification are minutes.
+const RUN_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+impl Talk<'_> {
+    /// Where the story stands; 0 where it cannot be told.
+    pub(super) async fn revision(&self) -> u64 {
+        let told: Result<Vec<Told>, CallError> = self.caller.get("history").await;
+        told.ok().and_then(|told| told.last().map(|last| last.revision)).unwrap_or(0)
+    }
+
+    /// Follows a run until it has ended; says how.
+    pub(super) async fn follow(&self, run: &str, mut after: u64) -> End {
+        let began = tokio::time::Instant::now();
+        let mut phase = String::new();
+        loop {
+            // The state first: a run that is gone from it has left its record by then.
+            let looked = async {
+                let state = self.state().await?;
+                let told: Vec<Told> = self.caller.get(&format!("history?after={after}")).await?;
+                Ok::<_, CallError>((state, told))
+            };
+            let (state, told) = match looked.await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    let text = format!("{error}; whether {run} goes on is unknown, `defib status` tells");
+                    return End::new(Exit::CannotTell, "cannot-tell", text);
+                }
+            };
+            for record in &told {
+                after = record.revision;
+                if let Some(end) = self.heard(run, record) {
+                    return end;
+                }
+            }
+            match state.run.filter(|under_way| under_way.run == run) {
+                Some(under_way) if under_way.phase != phase => {
+                    self.tell(&format!("… {run} {} on {}: {}", under_way.playbook, under_way.node, under_way.phase));
+                    phase = under_way.phase;
+                }
+                Some(_) => {}
+                None => return self.withdrawn(run).await,
+            }
+            if began.elapsed() > RUN_WITHIN {
+                let text = format!("{run} has not ended within {} minutes", RUN_WITHIN.as_secs() / 60);
+                return End::new(Exit::CannotTell, "cannot-tell", text);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        if self.typed.output == Output::Text {
+            out(text);
+        }
+    }
+
+    /// Shows a record of the run; its end is the end.
+    fn heard(&self, run: &str, record: &Told) -> Option<End> {
+        let field = |name: &str| record.body.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        if record.cluster != self.cluster || field("run") != run {
+            return None;
+        }
+        let row = NewRecord {
+            at_ms: record.at_ms,
+            cluster: record.cluster.clone(),
+            kind: record.kind.clone(),
+            version: record.version,
+            body: record.body.clone(),
+        };
+        if let Some(line) = line::of_new(&row) {
+            self.tell(&format!("{} {line}", wall::time(record.at_ms)));
+        }
+        let text = format!("{run}: {}", field("text"));
+        match (record.kind.as_str(), field("state")) {
+            ("run", "recovered") => Some(End::new(Exit::Well, "recovered", text)),
+            ("run", "withdrawn") => Some(End::new(Exit::Held, "held", text)),
+            ("run", _) => Some(End::new(Exit::Unhealthy, "not-recovered", format!("{text}; a person is needed"))),
+            _ => None,
+        }
+    }
+
+    /// The run is gone without a word: its fresh probes did not pass, so nothing was reserved.
+    async fn withdrawn(&self, run: &str) -> End {
+        let why = match self.look().await {
+            Ok(found) => found.plans.iter().find(|plan| !plan.would).map(why),
+            Err(_) => None,
+        };
+        let why = why.unwrap_or_else(|| "a check no longer passed on fresh probes".to_owned());
+        End::new(Exit::Held, "held", format!("{run} was not begun: {why}; nothing was done"))
+    }
+}
+
+fn why(plan: &Offer) -> String {
+    let holds: Vec<_> = plan.holds.iter().map(|hold| format!("{}: {}", hold.check, hold.text)).collect();
+    holds.join("; ")
+}

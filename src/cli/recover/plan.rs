@@ -1,0 +1,100 @@
+//! How a diagnosis and a plan are written, and how a person is asked.
+
+use std::io::Write;
+
+use super::End;
+use crate::api::{Named, Offer, State, Verdict};
+use crate::cli::Exit;
+use crate::report::{line, wall};
+
+/// What is wrong, in a line or a few.
+pub(crate) fn headline(state: &State) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.push(match (state.verdict, &state.root) {
+        (Verdict::Outage, Some(root)) => format!("✗ {}: root {}", state.cluster, name(root)),
+        (Verdict::Outage, None) => format!("✗ {}: {} findings are open", state.cluster, state.findings.len()),
+        (Verdict::Healthy, _) => format!("✓ {}: nothing is wrong", state.cluster),
+        (Verdict::Unknown, _) => format!("? {}: no outage is known, and something that matters is not", state.cluster),
+    });
+    for finding in &state.findings {
+        let since = wall::time(finding.since_ms);
+        lines.push(format!("    {} since {since}: {}", name(&finding.key), finding.text));
+    }
+    for unknown in &state.unknown {
+        lines.push(format!("    ? {}: {}", name(&unknown.key), unknown.why));
+    }
+    for pause in &state.pauses {
+        lines.push(format!("    paused by {}: {}", pause.by, pause.reason));
+    }
+    if let Some(run) = &state.run {
+        lines.push(format!("    {} {} on {} is {}", run.run, run.playbook, run.node, run.phase));
+    }
+    lines
+}
+
+/// A plan with every check.
+pub(crate) fn lines(plan: &Offer) -> Vec<String> {
+    let called = plan.called_for.as_ref().map_or_else(
+        || "no open finding calls for it".to_owned(),
+        |finding| format!("called for by {}", name(finding)),
+    );
+    let word = if plan.would { "PLAN" } else { "HELD" };
+    let mut lines = vec![format!("{word}  {} on {}, {called}", plan.playbook, plan.node)];
+    for (number, step) in plan.steps.iter().enumerate() {
+        lines.push(format!("    {}. {step}", number + 1));
+    }
+    for hold in &plan.holds {
+        lines.push(format!("    ✗ {}: {}; lifts {}", hold.check, hold.text, hold.lifts));
+    }
+    for passed in &plan.passed {
+        lines.push(format!("    ✓ {}: {}", passed.check, passed.text));
+    }
+    lines.push(format!("    limits: {}", plan.limits));
+    lines.push(format!("    success: {}", plan.verify));
+    lines
+}
+
+fn name(named: &Named) -> String {
+    line::named(&named.finding, &named.scope)
+}
+
+/// Why nothing is to be done, or nothing may.
+pub(super) fn nothing(state: &State, plans: &[Offer]) -> End {
+    match (plans, state.verdict) {
+        ([], Verdict::Healthy) => End::new(Exit::Well, "nothing-to-do", "nothing is wrong"),
+        ([], Verdict::Unknown) => {
+            let text = format!("{} conditions cannot be told; nothing was done", state.unknown.len());
+            End::new(Exit::CannotTell, "cannot-tell", text)
+        }
+        ([], Verdict::Outage) => {
+            End::new(Exit::Held, "held", "no playbook answers what is wrong: it is left to people; nothing was done")
+        }
+        // Named by the person, called for by nothing.
+        (plans, Verdict::Healthy) if plans.iter().all(|plan| plan.called_for.is_none()) => {
+            End::new(Exit::Well, "nothing-to-do", "nothing is wrong that it would answer")
+        }
+        (plans, _) => {
+            let holds = plans.iter().map(|plan| plan.holds.len()).sum::<usize>();
+            End::new(Exit::Held, "held", format!("{holds} checks hold; nothing was done"))
+        }
+    }
+}
+
+/// What is being waited for, in words that do not change with every second.
+pub(super) fn waiting_for(plans: &[Offer], judged: bool) -> String {
+    let holds = plans.iter().flat_map(|plan| plan.holds.iter().map(move |hold| (plan, hold)));
+    let mut names: Vec<_> = holds.map(|(plan, hold)| format!("{} on {}", hold.check, plan.node)).collect();
+    names.dedup();
+    match (judged, names.is_empty()) {
+        (true, false) => format!("waiting for what lifts with time: {}", names.join(", ")),
+        _ => "asking everything, over every path".to_owned(),
+    }
+}
+
+/// Asks on the terminal; what cannot be read is no answer.
+pub(super) fn ask(question: &str) -> String {
+    let mut answer = String::new();
+    let _ = write!(std::io::stderr(), "{question}").and_then(|()| std::io::stderr().flush());
+    let _ = std::io::stdin().read_line(&mut answer);
+    answer
+}
