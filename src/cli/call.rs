@@ -34,6 +34,9 @@ pub(super) enum CallError {
     /// We may not.
     #[error("{} is not ours to open; run as the daemon's user", .0.display())]
     Denied(PathBuf),
+    /// It says that it cannot.
+    #[error("the daemon refuses: {0}")]
+    Refused(String),
     /// It did not answer, or not in time, or not so that it can be understood.
     #[error("the daemon behind {} did not answer: {why}", socket.display())]
     Failed {

@@ -10,7 +10,7 @@ use super::{Exit, Output, check, error_line, known, out, out_json, runtime};
 use crate::api::{Answer, Named, Offer, Plan, State, Verdict};
 use crate::config::Config;
 use crate::journal;
-use crate::report::{line, wall};
+use crate::report::line;
 use crate::web::api::Asked;
 
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,6 @@ fn lines(one: &Explained, typed: &Typed) -> Vec<String> {
         };
         lines.extend(incident.findings.iter().filter_map(explains));
     }
-    lines.extend(paused(state));
     let armed = if state.armed.is_empty() { "nothing".to_owned() } else { state.armed.join(", ") };
     lines.push(format!("By itself (mode {}, armed: {armed}):", state.mode));
     if let Some(why) = &state.without_journal {
@@ -135,15 +134,6 @@ fn lines(one: &Explained, typed: &Typed) -> Vec<String> {
         lines.extend(one.plans.iter().flat_map(plan::lines).map(|line| format!("    {line}")));
     }
     lines
-}
-
-/// Who paused it, why, until when.
-pub(super) fn paused(state: &State) -> Vec<String> {
-    let words = |pause: &crate::api::Pause| {
-        let until = pause.until_ms.map_or_else(|| "its file is gone".to_owned(), wall::date_time);
-        format!("PAUSED by {} until {until}: {} (defib resume)", pause.by, pause.reason)
-    };
-    state.pauses.iter().map(words).collect()
 }
 
 /// What is decided about one playbook on one node, with every check.

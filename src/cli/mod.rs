@@ -3,9 +3,11 @@
 mod call;
 mod check;
 mod command;
+mod credentials;
 mod exit;
 mod explain;
 mod history;
+mod init;
 mod recover;
 mod run;
 mod status;
@@ -58,8 +60,15 @@ enum Command {
     Check(check::Typed),
     /// Watch, keep the journal, and act where the configuration allows it
     ///
+    /// SIGTERM ends it within 2 seconds. Without a journal that can be written it observes only, and says so. A file
+    /// named `pause` in the journal's folder pauses it.
+    ///
     /// The story goes to stdout, the program's log to stderr. DEFIB_LOG says how much is logged: a tracing filter, such
     /// as `info` or `defib=debug`; `warn` where it is not set.
+    #[command(after_help = "Examples:\n  \
+        defib run\n  \
+        DEFIB_LOG=info defib run --config /etc/defib/defib.yaml\n\n\
+        Exit codes: 0 ended by a signal, 2 misuse or an address that is taken, 3 another defib holds the journal")]
     Run,
     /// Diagnose, show the plan with every check, ask, act, verify
     ///
@@ -78,6 +87,8 @@ enum Command {
     Status(status::Typed),
     /// Show what was found, decided and done, from the journal
     History(history::Typed),
+    /// Begin a configuration from a talosconfig
+    Init(init::Typed),
     /// Print the completions for a shell
     Completions {
         /// Which shell.
@@ -113,11 +124,12 @@ pub fn main() -> Exit {
             Exit::Well
         }
         Command::Check(typed_check) => {
-            with(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
+            sound(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
         }
-        Command::Run => with(&typed.config, run::main),
+        Command::Init(typed_init) => init::main(&typed_init),
+        Command::Run => sound(&typed.config, run::main),
         Command::Recover(typed_recover) => {
-            with(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))
+            sound(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))
         }
         Command::Explain(typed_explain) => {
             with(&typed.config, |config, playbooks| explain::main(&typed_explain, config, playbooks))
@@ -141,6 +153,14 @@ fn with(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exi
             Exit::Misuse
         }
     }
+}
+
+/// The same for what asks the clusters: the files that the configuration names must be of use, too.
+fn sound(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exit {
+    with(file, |config, playbooks| match credentials::sound(&config) {
+        Ok(()) => command(config, playbooks),
+        Err(exit) => exit,
+    })
 }
 
 /// Complains about a cluster that the configuration does not have, and says which it has.

@@ -334,18 +334,15 @@ impl<'a> Talk<'a> {
         let state = self.state().await?;
         let answer: Answer = self.caller.command("recover", &self.asked(None, true)).await?;
         if answer.answer == Said::Refused {
-            let why = answer.text;
-            return Err(CallError::Failed { socket: crate::web::socket::path("".as_ref()), why });
+            return Err(CallError::Refused(answer.text));
         }
         Ok(Found { state, plans: self.ours(answer.plans) })
     }
 
     async fn state(&self) -> Result<State, CallError> {
         let states: Vec<State> = self.caller.get(&format!("status?cluster={}", self.cluster)).await?;
-        let absent = || CallError::Failed {
-            socket: crate::web::socket::path("".as_ref()),
-            why: format!("it does not watch {}; it was started with another configuration", self.cluster),
-        };
+        let absent =
+            || CallError::Refused(format!("it does not watch {}: it runs with another configuration", self.cluster));
         states.into_iter().next().ok_or_else(absent)
     }
 
@@ -410,7 +407,7 @@ impl<'a> Talk<'a> {
 
     /// The daemon is gone, or does not answer.
     fn lost(&self, error: &CallError) -> Exit {
-        error_line(&format!("defib: {error}; what is under way is unknown, `defib status` tells"));
+        error_line(&format!("defib: {error}"));
         Exit::CannotTell
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::call::Caller;
-use super::{Exit, Output, explain, out, out_json, recover, runtime, unread};
+use super::{Exit, Output, out, out_json, recover, runtime, unread};
 use crate::api::{State, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -80,7 +80,6 @@ fn live(config: &Config) -> Option<Vec<State>> {
 /// One cluster as it is now.
 fn now(state: &State) -> Vec<String> {
     let mut lines = recover::plan::headline(state);
-    lines.extend(explain::paused(state).into_iter().map(|line| format!("  {line}")));
     lines.extend(state.without_journal.iter().map(|why| format!("  observing only: {why}")));
     if state.route.direct {
         let first = state.route.ready.first().map_or("no API server is ready", String::as_str);

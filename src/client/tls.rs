@@ -158,6 +158,23 @@ impl Files {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.not_after
     }
 
+    /// Everything that is wrong with the credential as it lies there now, each with its file; empty where it can be used.
+    #[must_use]
+    pub fn faults(&self) -> Vec<TlsError> {
+        let mut faults = Vec::new();
+        for (part, what) in [(0, "certificate"), (1, "certificate"), (2, "private key")] {
+            let found = match part {
+                2 => self.blocks::<PrivateKeyDer<'static>>(part, what).map(drop),
+                _ => self.blocks::<CertificateDer<'static>>(part, what).map(drop),
+            };
+            faults.extend(found.err());
+        }
+        if faults.is_empty() {
+            faults.extend(self.client_config().err());
+        }
+        faults
+    }
+
     fn place(&self, part: usize) -> PathBuf {
         match &self.origin {
             Origin::Memory(file, _) => file.clone(),

@@ -24,7 +24,8 @@ pub(crate) fn headline(state: &State) -> Vec<String> {
         lines.push(format!("    ? {}: {}", name(&unknown.key), unknown.why));
     }
     for pause in &state.pauses {
-        lines.push(format!("    paused by {}: {}", pause.by, pause.reason));
+        let until = pause.until_ms.map_or_else(|| "its file is gone".to_owned(), wall::date_time);
+        lines.push(format!("    PAUSED by {} until {until}: {} (defib resume)", pause.by, pause.reason));
     }
     if let Some(run) = &state.run {
         lines.push(format!("    {} {} on {} is {}", run.run, run.playbook, run.node, run.phase));

@@ -93,13 +93,43 @@ fn read(file: &Path, context: Option<&str>) -> Result<Files, CredentialError> {
     Ok(Files::from_pem(file, ca, certificate, key))
 }
 
+/// What a talosconfig says of a cluster, beside the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The context's name.
+    pub context: String,
+    /// Whom talosctl asks.
+    pub endpoints: Vec<String>,
+    /// About whom.
+    pub nodes: Vec<String>,
+}
+
+/// Reads what a talosconfig says beside the credential; `context` is its own current one where none is named.
+///
+/// # Errors
+/// [`CredentialError::Content`]: everything that is wrong with the file, each with its place.
+pub fn outline(file: &Path, context: Option<&str>) -> Result<Outline, CredentialError> {
+    let source = yaml::text(file, BYTES_MAX).map_err(content)?;
+    let walk = Walk::new(file, &source);
+    let read = yaml::parse(&walk).and_then(|root| {
+        let (name, chosen) = chosen(&walk, &root, context)?;
+        let list = |key: &str| {
+            let entry = entries(&walk, &chosen, "the context")?.iter().find(|entry| entry.key == key);
+            let items = entry.map_or(Some([].as_slice()), |entry| walk.list(&entry.value, key))?;
+            Some(items.iter().filter_map(|item| walk.text(item, key)).map(str::to_owned).collect::<Vec<_>>())
+        };
+        Some(Outline { context: name, endpoints: list("endpoints")?, nodes: list("nodes")? })
+    });
+    walk.end(read).map_err(content)
+}
+
 fn content(problems: Problems) -> CredentialError {
     let line = |problem: Problem| Problem { snippet: String::new(), ..problem }.to_string().trim_end().to_owned();
     CredentialError::Content(problems.0.into_iter().map(line).collect::<Vec<_>>().join("; "))
 }
 
-/// The PEM texts of the authority, of our certificate and of its key.
-fn credential(walk: &Walk<'_>, root: &Node, context: Option<&str>) -> Option<[Vec<u8>; 3]> {
+/// The context that is meant, and its name.
+fn chosen(walk: &Walk<'_>, root: &Node, context: Option<&str>) -> Option<(String, Node)> {
     let name = match context {
         Some(name) => name,
         None => walk.text(value(walk, root, "a talosconfig", "context")?, "the context")?,
@@ -109,6 +139,13 @@ fn credential(walk: &Walk<'_>, root: &Node, context: Option<&str>) -> Option<[Ve
     let find = |name: &str| entries.iter().find(|entry| entry.key == name);
     let names = entries.iter().map(|entry| entry.key.as_str());
     let chosen = &walk.word(contexts.place, name, "the context", find, names)?.value;
+    Some((name.to_owned(), chosen.clone()))
+}
+
+/// The PEM texts of the authority, of our certificate and of its key.
+fn credential(walk: &Walk<'_>, root: &Node, context: Option<&str>) -> Option<[Vec<u8>; 3]> {
+    let (_, chosen) = chosen(walk, root, context)?;
+    let chosen = &chosen;
     let (ca, certificate, key) = (pem(walk, chosen, "ca"), pem(walk, chosen, "crt"), pem(walk, chosen, "key"));
     Some([ca?, certificate?, key?])
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-pub use self::credential::{Credential, CredentialError};
+pub use self::credential::{Credential, CredentialError, Outline, outline};
 use super::channel::{Held, MESSAGE_BYTES_MAX, said};
 use super::kept::Kept;
 use super::{Trouble, detail, etcd};
