@@ -90,8 +90,14 @@ impl Health {
         (still > STUCK_AFTER).then_some(still)
     }
 
-    fn missing(&self) -> Vec<String> {
-        self.not_ready.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    /// Why defib would not act where it should; none: it would.
+    fn not_ready(&self) -> Option<String> {
+        if let Some(why) = &*self.cannot_act.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Some(format!("observing only: {why}"));
+        }
+        let missing = self.not_ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let names: Vec<_> = missing.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| format!("not judged yet, or without a journal: {}", names.join(", ")))
     }
 }
 
@@ -173,16 +179,9 @@ fn for_programs(method: &Method, path: &str, health: &Health, metrics: impl FnOn
                 text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", said)
             }
         },
-        (&Method::GET, _) => match health.missing().as_slice() {
-            [] => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-            missing => {
-                let why = health.cannot_act.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let said = match why {
-                    Some(why) => format!("observing only: {why}\n"),
-                    None => format!("not judged yet, or without a journal: {}\n", missing.join(", ")),
-                };
-                text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", said)
-            }
+        (&Method::GET, _) => match health.not_ready() {
+            None => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
         },
         _ => text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
     };
