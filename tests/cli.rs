@@ -306,9 +306,9 @@ fn every_fault_of_every_credential_is_told_at_once_with_its_place() {
     let key = rcgen::KeyPair::generate().unwrap();
     std::fs::write(stage.path("our.crt"), key.serialize_pem()).unwrap();
     std::fs::write(stage.path("our.key"), "-----BEGIN PRIVATE KEY-----\nAA\n").unwrap();
-    for command in ["check", "run"] {
-        let (code, _, complained) = stage.run(&[command]);
-        assert_eq!(code, 2, "{complained}");
+    for (command, code) in [("check", 4), ("run", 2)] {
+        let (ended, _, complained) = stage.run(&[command]);
+        assert_eq!(ended, code, "{command}: {complained}");
         let faults =
             ["9:23: kubernetes", "ca.crt is not PEM", "our.crt holds no certificate", "our.key", "absent.crt", "gone"];
         for fault in faults {

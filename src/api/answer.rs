@@ -52,6 +52,8 @@ pub struct Offer {
     pub called_for: Option<Named>,
     /// What it would do, in order.
     pub steps: Vec<String>,
+    /// How much that can hurt: `harmless`, `service` or `disruptive`.
+    pub class: String,
     /// Nothing holds it.
     pub would: bool,
     /// What passed.
@@ -100,13 +102,14 @@ pub fn offered(preview: &Preview, now: Tick) -> Vec<Offer> {
 }
 
 fn offer(plan: &Plan, now: Tick) -> Offer {
-    let Plan { playbook, node, called_for, steps, judgement, limits, verify, fingerprint } = plan;
+    let Plan { playbook, node, called_for, steps, class, judgement, limits, verify, fingerprint } = plan;
     let passed = |(check, text): &(&'static str, String)| CheckText { check: (*check).to_owned(), text: text.clone() };
     Offer {
         playbook: playbook.clone(),
         node: node.clone(),
         called_for: called_for.as_ref().map(Named::from),
         steps: steps.clone(),
+        class: class.to_string(),
         would: plan.would(),
         passed: judgement.passed.iter().map(passed).collect(),
         holds: judgement.holds.iter().map(|hold| super::hold(hold, now)).collect(),

@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
-use super::{Exit, error_line};
+use super::error_line;
 use crate::client::talos::{Credential, CredentialError};
 use crate::client::tls::{Files, TlsError};
 use crate::config::Config;
 
-/// Tells every fault; `Err` where one is a mistake.
-pub(super) fn sound(config: &Config) -> Result<(), Exit> {
+/// Tells every fault; says how many of them are mistakes.
+pub(super) fn tell(config: &Config) -> usize {
     let mut mistakes = 0;
     for cluster in &config.clusters {
         for (what, credential) in [("kubernetes", &cluster.kubernetes), ("etcd", &cluster.etcd)] {
@@ -24,10 +24,10 @@ pub(super) fn sound(config: &Config) -> Result<(), Exit> {
             && let Err(fault) = Credential::new(talos).client_config()
         {
             let over = matches!(&fault, CredentialError::Tls(fault) if over(fault));
-            mistakes += tell(config, &cluster.name, "talos", &fault, &talos.talosconfig, over);
+            mistakes += line(config, &cluster.name, "talos", &fault, &talos.talosconfig, over);
         }
     }
-    if mistakes == 0 { Ok(()) } else { Err(Exit::Misuse) }
+    mistakes
 }
 
 /// Its time is over: no mistake in a file.
@@ -50,7 +50,7 @@ fn file_of(fault: &TlsError, credential: Option<&crate::config::Credential>) -> 
 }
 
 /// One fault with its place in the configuration; counts as a mistake or not.
-fn tell(config: &Config, cluster: &str, what: &str, fault: &dyn std::error::Error, file: &Path, over: bool) -> usize {
+fn line(config: &Config, cluster: &str, what: &str, fault: &dyn std::error::Error, file: &Path, over: bool) -> usize {
     let mut text = fault.to_string();
     let mut cause = fault.source();
     while let Some(source) = cause {

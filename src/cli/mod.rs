@@ -124,12 +124,12 @@ pub fn main() -> Exit {
             Exit::Well
         }
         Command::Check(typed_check) => {
-            sound(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
+            told(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
         }
         Command::Init(typed_init) => init::main(&typed_init),
-        Command::Run => sound(&typed.config, run::main),
+        Command::Run => with(&typed.config, run::main),
         Command::Recover(typed_recover) => {
-            sound(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))
+            told(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))
         }
         Command::Explain(typed_explain) => {
             with(&typed.config, |config, playbooks| explain::main(&typed_explain, config, playbooks))
@@ -155,11 +155,12 @@ fn with(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exi
     }
 }
 
-/// The same for what asks the clusters: the files that the configuration names must be of use, too.
-fn sound(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exit {
-    with(file, |config, playbooks| match credentials::sound(&config) {
-        Ok(()) => command(config, playbooks),
-        Err(exit) => exit,
+/// The same for what asks the clusters: it also tells what is wrong with the files that the configuration names. A look
+/// goes on with what there is; a daemon that begins with a mistake does not.
+fn told(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exit {
+    with(file, |config, playbooks| {
+        credentials::tell(&config);
+        command(config, playbooks)
     })
 }
 

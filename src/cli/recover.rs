@@ -59,7 +59,7 @@ pub(super) struct Typed {
     /// Pass the limits and cooldowns; demands the node's name: typed, or by --confirm
     #[arg(long)]
     pass_limits: bool,
-    /// The node that may be acted on, for what demands its name
+    /// The node that may be acted on: for what takes a whole node down, or passes a limit
     #[arg(long, value_name = "NODE")]
     confirm: Option<String>,
     /// Wait so long for what holds to lift; 45s where no daemon runs and it is left out
@@ -262,7 +262,8 @@ impl<'a> Talk<'a> {
                 return self.say(End::new(Exit::Held, "held", text), &found, Some(plan), None);
             }
             if let Err(text) = self.permitted(&plan) {
-                return self.say(End::new(Exit::Held, "declined", text), &found, Some(plan), None);
+                let exit = if asks(self.typed) { Exit::Held } else { Exit::Misuse };
+                return self.say(End::new(exit, "declined", text), &found, Some(plan), None);
             }
             let after = self.revision().await;
             let answer = match self.caller.command("recover", &self.asked(Some(&plan), false)).await {
@@ -377,12 +378,18 @@ impl<'a> Talk<'a> {
         if let Some(node) = typed.confirm.as_ref().filter(|node| **node != plan.node) {
             return Err(format!("the plan is for {}, and --confirm names {node}; nothing was done", plan.node));
         }
-        if typed.yes && (!typed.pass_limits || typed.confirm.is_some()) {
+        let by_name = typed.pass_limits || plan.class == "disruptive";
+        if typed.yes && (!by_name || typed.confirm.is_some()) {
             return Ok(());
         }
+        if !asks(typed) {
+            let (class, node) = (&plan.class, &plan.node);
+            return Err(format!("a {class} step demands the node's name: say --confirm {node}; nothing was done"));
+        }
         let what = format!("{} on {} of cluster {}", plan.playbook, plan.node, self.cluster);
-        let (question, wanted) = if typed.pass_limits && typed.confirm.is_none() {
-            (format!("{what}, past its limits? Type the node's name to do it: "), vec![plan.node.as_str()])
+        let (question, wanted) = if by_name && typed.confirm.is_none() {
+            let hurts = if typed.pass_limits { "past its limits" } else { "which takes the whole node down" };
+            (format!("{what}, {hurts}? Type the node's name to do it: "), vec![plan.node.as_str()])
         } else {
             (format!("{what}? [y/N] "), vec!["y", "Y", "yes"])
         };

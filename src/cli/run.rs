@@ -2,13 +2,16 @@
 
 use defib_engine::playbook::Playbook;
 
-use super::{Exit, complain, out, runtime};
+use super::{Exit, complain, credentials, out, runtime};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError};
 use crate::journal::{JournalError, NewRecord};
 use crate::report::{line, wall};
 
 pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
+    if credentials::tell(&config) > 0 {
+        return Exit::Misuse;
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("DEFIB_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();

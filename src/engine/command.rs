@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::check::Judgement;
 use crate::observation::{ClusterId, NodeName};
+use crate::playbook::ActionClass;
 use crate::record::FindingKey;
 use crate::time::{Tick, UnixMs};
 
@@ -145,6 +146,8 @@ pub struct Plan {
     pub called_for: Option<FindingKey>,
     /// What it would do, in order.
     pub steps: Vec<String>,
+    /// How much that can hurt.
+    pub class: ActionClass,
     /// Each check, with its figures.
     pub judgement: Judgement,
     /// What the limits leave, in words.

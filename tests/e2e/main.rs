@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a lab takes a while to come up, and a person waits")]
 
 mod check;
+mod command;
 mod daemon;
 mod drill;
 mod figures;
@@ -37,6 +38,7 @@ const CASES: &[Case] = &[
     ("check::a_frozen_machine_is_named_and_explains_alone", check::frozen_machine),
     ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),
     ("daemon::a_second_one_says_who_holds_the_journal", daemon::second),
+    ("command::nothing_to_recover_and_a_pause_round_trip", command::round_trip),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),

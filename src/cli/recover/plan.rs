@@ -40,7 +40,7 @@ pub(crate) fn lines(plan: &Offer) -> Vec<String> {
         |finding| format!("called for by {}", name(finding)),
     );
     let word = if plan.would { "PLAN" } else { "HELD" };
-    let mut lines = vec![format!("{word}  {} on {}, {called}", plan.playbook, plan.node)];
+    let mut lines = vec![format!("{word}  {} on {}, {called} ({})", plan.playbook, plan.node, plan.class)];
     for (number, step) in plan.steps.iter().enumerate() {
         lines.push(format!("    {}. {step}", number + 1));
     }

@@ -218,6 +218,7 @@ impl Cluster {
                 Human(verify.steady_for)
             ),
             fingerprint: fingerprint(&playbook.name, node, &steps, judgement),
+            class: playbook.class(),
             steps,
             judgement: judgement.clone(),
         }
