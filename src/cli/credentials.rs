@@ -17,7 +17,7 @@ pub(super) fn tell(config: &Config) -> usize {
         for (what, credential) in [("kubernetes", &cluster.kubernetes), ("etcd", &cluster.etcd)] {
             for fault in credential.iter().flat_map(|credential| Files::new(credential).faults()) {
                 mistakes +=
-                    tell(config, &cluster.name, what, &fault, &file_of(&fault, credential.as_ref()), over(&fault));
+                    line(config, &cluster.name, what, &fault, &file_of(&fault, credential.as_ref()), over(&fault));
             }
         }
         if let Some(talos) = &cluster.talos
