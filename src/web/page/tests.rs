@@ -317,6 +317,7 @@ fn a_review_offers_only_what_no_guard_holds() {
         node: node.to_owned(),
         called_for: Some(key("apiserver-crash-looping", Some(node))),
         steps: vec!["collect-evidence".to_owned(), "restart-service kubelet".to_owned()],
+        class: defib_engine::playbook::ActionClass::Service,
         judgement: Judgement {
             passed: vec![("fresh", "7 probes".to_owned())],
             holds: check
