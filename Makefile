@@ -12,7 +12,7 @@ BIN := target/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
-.PHONY: help demo test policy build setup lab-up lab-down drill drill-ten bench clean
+.PHONY: help demo test policy build setup lab-up lab-down drill drill-ten bench demo-down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,17 @@ build: setup ## build the program and the lab
 	@echo "== building defib and its lab (a few minutes the first time)"
 	cargo build --release --locked -p defib -p defib-lab
 
-demo: build ## raise a real control plane, break it, watch defib recover it
+demo: build ## raise a real control plane, break it, watch defib recover it; KEEP=1 leaves it up, with the dashboard
 	@$(BIN)/defib-lab build
 	@$(SUDO) rm -rf target/demo
+ifdef KEEP
+	@$(SUDO) deploy/demo-keep.sh $(BIN)
+else
 	@$(SUDO) $(BIN)/defib-lab drill back-off --keep target/demo
+endif
+
+demo-down: ## take away what `make demo KEEP=1` left up
+	@$(SUDO) $(BIN)/defib-lab down
 
 test: setup ## run every test, those on the lab of real parts too
 	@echo "== building (a few minutes the first time)"

@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 #![expect(clippy::print_stderr, reason = "a lab takes a while to come up, and a person waits")]
 
+mod browser;
 mod check;
 mod command;
 mod daemon;
+mod dashboard;
 mod drill;
 mod figures;
 mod isolation;
@@ -39,6 +41,7 @@ const CASES: &[Case] = &[
     ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),
     ("daemon::a_second_one_says_who_holds_the_journal", daemon::second),
     ("command::nothing_to_recover_and_a_pause_round_trip", command::round_trip),
+    ("dashboard::it_is_live_says_when_it_is_not_and_acts_once", dashboard::in_a_browser),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),

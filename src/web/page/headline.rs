@@ -149,6 +149,9 @@ fn doing(mode: Mode, status: &Status) -> String {
     if let Some(run) = &status.run {
         return format!("{} {} on {}: {}.", run.id, run.playbook, run.node, run.phase);
     }
+    if let Some(pause) = status.pauses.first() {
+        return format!("nothing by itself: paused by {}.", pause.by);
+    }
     if status.decisions.is_empty() {
         return if status.findings.is_empty() {
             "watching.".to_owned()

@@ -25,7 +25,7 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
         html.empty("section", &[("id", &"incident"), ("data-live", &""), ("hidden", &"")]);
         return;
     }
-    live(html, "incident", "card", "Why: each causes the next", |html| {
+    live(html, "incident", "card", "Why: causes before what they explain", |html| {
         for incident in incidents {
             chain(status, incident, scene.age.as_of_ms, html);
         }

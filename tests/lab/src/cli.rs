@@ -78,6 +78,11 @@ enum Task {
         #[arg(last = true, required = true)]
         line: Vec<String>,
     },
+    /// Lead a port of this machine's loopback to the same port of the ops host, until `down`
+    Relay {
+        /// The port
+        port: u16,
+    },
     #[command(hide = true)]
     Machined {
         #[arg(value_parser = node)]
@@ -196,6 +201,7 @@ fn run(cli: Cli) -> Result<ExitCode, Trouble> {
             let (program, arguments) = line.split_first().ok_or("no program is named")?;
             return Err(defib_lab::exec(Joined { place, part, detach }, program, arguments).into());
         }
+        Task::Relay { port } => defib_lab::relay(port)?,
         Task::Machined { node } => defib_lab::run_machined(node, &defib_lab::program()?)?,
         Task::VipAgent { node } => defib_lab::vip::run(vip_agent(node))?,
     }

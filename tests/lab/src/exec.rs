@@ -52,7 +52,7 @@ pub fn exec(joined: Joined, program: &str, arguments: &[String]) -> ExecError {
     ExecError::Run { program: program.to_owned(), source }
 }
 
-fn join(joined: Joined) -> Result<(), ExecError> {
+pub(crate) fn join(joined: Joined) -> Result<(), ExecError> {
     let cgroups = Cgroups::of_this_machine()?;
     let name = match (joined.place, joined.part) {
         (Place::Node(node), Some(part)) => cgroup(node, Some(part)),
