@@ -23,6 +23,7 @@ mod holds;
 pub mod incident;
 pub mod latch;
 pub mod ledger;
+pub mod membership;
 pub mod observation;
 pub mod playbook;
 pub mod quantile;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog, NodeName,
     Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
@@ -33,6 +34,8 @@ pub struct World {
     pods: BTreeMap<NodeName, PodMemory>,
     /// What takes more than one look.
     pub windows: Windows,
+    /// Who is in etcd.
+    pub membership: Membership,
 }
 
 /// What is remembered of a node's API server pod.
@@ -61,6 +64,7 @@ impl World {
             self.remember_pod(node, containers, observation.at);
         }
         self.windows.fold(&observation);
+        self.membership.fold(&observation);
         self.latest.insert(key, observation);
     }
 

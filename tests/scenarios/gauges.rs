@@ -54,6 +54,8 @@ pub(crate) struct Gauges {
     fsync: Takes,
     commit: Takes,
     late: Counter,
+    /// Messages to its peers that failed.
+    unsent: Counter,
     started: Tick,
     /// Used, size and quota of the database.
     pub(crate) db_mib: (f64, f64, f64),
@@ -71,6 +73,7 @@ impl Gauges {
             fsync: Takes::default(),
             commit: Takes::default(),
             late: Counter::default(),
+            unsent: Counter::default(),
             started: Tick(0),
             db_mib: (40.0, 60.0, 2_048.0),
             memory_percent: 50,
@@ -91,6 +94,8 @@ impl Gauges {
             ["fsync", took] => self.fsync.set(crate::world::duration(took)?, now),
             ["commit", took] => self.commit.set(crate::world::duration(took)?, now),
             ["heartbeats", "late", "1/s"] => self.late.set(1.0, now),
+            ["messages", "fail", "1/s"] => self.unsent.set(1.0, now),
+            ["messages", "arrive"] => self.unsent.set(0.0, now),
             ["heartbeats", "in", "time"] => self.late.set(0.0, now),
             ["restarts"] => {
                 *self = Gauges { steal: self.steal, busy: self.busy, booted: self.booted, ..Gauges::new() };
@@ -138,7 +143,7 @@ impl Gauges {
             has_leader: Some(true),
             is_leader: Some(leads),
             heartbeat_send_failures: Some(self.late.at(sent).floor()),
-            peer_sent_failures: Some(0.0),
+            peer_sent_failures: Some(self.unsent.at(sent).floor()),
             quota_bytes: Some(self.db_mib.2 * MIB),
             db_size_bytes: Some(self.db_mib.1 * MIB),
             db_in_use_bytes: Some(self.db_mib.0 * MIB),

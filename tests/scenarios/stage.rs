@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use defib_engine::event::{Event, ObserverHealth, Ready, Saved, Step};
+use defib_engine::command::{Ask, Command, Pause, Recover, Reply};
+use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Ready, Saved, Step};
 use defib_engine::fleet::Fleet;
 use defib_engine::ledger::Reservation;
 use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
 use defib_engine::playbook::ActionClass;
-use defib_engine::record::{Batch, Intent, Outcome, Record, StepId};
+use defib_engine::record::{Batch, Intent, Order, Outcome, Record, StepId};
 use defib_engine::settings::{ClusterSettings, Mode, Settings};
 use defib_engine::time::{Now, Tick, UnixMs};
 
@@ -42,6 +43,10 @@ pub(crate) struct Stage {
     unanswered: VecDeque<Batch>,
     journal: Saved,
     intents: BTreeMap<StepId, Intent>,
+    /// When each reservation of the journal was made.
+    reserved_at: Vec<Tick>,
+    /// The first plan of the last preview.
+    seen_plan: Option<String>,
     next_step: Option<Fate>,
     at_reservation: Option<String>,
     reserved: bool,
@@ -117,6 +122,8 @@ impl Stage {
             unanswered: VecDeque::new(),
             journal: Saved::default(),
             intents: BTreeMap::new(),
+            reserved_at: Vec::new(),
+            seen_plan: None,
             next_step: None,
             at_reservation: None,
             reserved: false,
@@ -152,6 +159,18 @@ impl Stage {
             self.wall_moved_ms += sign * by;
             return Ok(());
         }
+        if let Some(yaml) = words.strip_prefix("playbook ") {
+            return self.playbook(yaml);
+        }
+        if let Some(ask) = words.strip_prefix("ask ") {
+            return self.ask_engine(ask);
+        }
+        if let Some(reason) = words.strip_prefix("pause file: ") {
+            let pause_file = (reason != "gone").then(|| reason.to_owned());
+            self.fleet
+                .handle(Event::Observer(ObserverHealth { pause_file, ..ObserverHealth::default() }), self.clocks());
+            return self.drain();
+        }
         match words {
             "everything is well" => {
                 self.world.heal();
@@ -161,10 +180,72 @@ impl Stage {
                 let status = self.fleet.status(&self.cluster).map(|status| tell::status(status, self.now));
                 self.lines.extend(status.unwrap_or_default());
             }
-            "defib restarts" => self.restart(),
+            "defib restarts" => {
+                // The machine tells how long ago everything was, whatever the wall clock says.
+                for (row, at) in self.journal.reservations.iter_mut().zip(&self.reserved_at) {
+                    row.age = Some(self.now.since(*at));
+                }
+                self.restart();
+            }
+            "defib's machine reboots" => {
+                self.journal.reservations.iter_mut().for_each(|row| row.age = None);
+                self.restart();
+            }
             _ => return self.set(words),
         }
         Ok(())
+    }
+
+    /// One more playbook, given as one line of YAML, before anything has happened.
+    fn playbook(&mut self, yaml: &str) -> Result<(), String> {
+        if self.now > Tick(0) {
+            return Err("a playbook is given before time passes".to_owned());
+        }
+        let playbook = defib::playbook::parse(std::path::Path::new("scenario"), yaml).map_err(|why| why.to_string())?;
+        self.settings.playbooks.push(playbook);
+        self.fleet = Fleet::restore(&self.settings, &self.journal, self.clocks());
+        Ok(())
+    }
+
+    /// What a person asks: `pause 10m WORDS`, `resume`, `ack PLAYBOOK NODE`, `preview …`, `recover …`.
+    fn ask_engine(&mut self, words: &str) -> Result<(), String> {
+        let cluster = self.cluster.clone();
+        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let ask = match verb {
+            "pause" => {
+                let (time, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+                Ask::Pause { cluster: None, reason: reason.to_owned(), for_: duration(time)? }
+            }
+            "resume" => Ask::Resume { cluster: Some(cluster) },
+            "ack" => {
+                let (playbook, node) = rest.split_once(' ').ok_or("ack PLAYBOOK NODE")?;
+                Ask::Ack { cluster, playbook: playbook.to_owned(), node: node.to_owned() }
+            }
+            "preview" => Ask::Preview(self.wish(rest)?),
+            "recover" => Ask::Recover(self.wish(rest)?),
+            _ => return Err(format!("nobody can ask `{verb}`")),
+        };
+        self.last_number += 1;
+        let command = Command { id: self.last_number, by: "kim@ops".to_owned(), ask };
+        self.fleet.handle(Event::Asked(command), self.clocks());
+        self.drain()
+    }
+
+    /// `playbook NAME`, `node NAME`, `as seen` (the first plan of the last preview), `waive-for`, `pass-limits`.
+    fn wish(&self, words: &str) -> Result<Recover, String> {
+        let mut wish = Recover { cluster: self.cluster.clone(), ..Recover::default() };
+        let mut words = words.split(' ').filter(|word| !word.is_empty());
+        while let Some(word) = words.next() {
+            match word {
+                "playbook" => wish.playbook = words.next().map(str::to_owned),
+                "node" => wish.node = words.next().map(str::to_owned),
+                "as" if words.next() == Some("seen") => wish.plan.clone_from(&self.seen_plan),
+                "waive-for" => wish.waive_for = true,
+                "pass-limits" => wish.pass_limits = true,
+                _ => return Err(format!("a recovery knows no `{word}`")),
+            }
+        }
+        Ok(wish)
     }
 
     fn set(&mut self, words: &str) -> Result<(), String> {
@@ -249,6 +330,12 @@ impl Stage {
         for step in ready.start {
             self.start(&step);
         }
+        for (_, reply) in ready.replies {
+            if let Reply::Preview(preview) = &reply {
+                self.seen_plan = preview.plans.first().map(|plan| plan.fingerprint.clone());
+            }
+            self.lines.extend(tell::reply(&reply, self.now));
+        }
     }
 
     /// A probe leaves now; gives what it takes.
@@ -309,6 +396,7 @@ impl Stage {
         for record in &batch.records {
             match record {
                 Record::Incident { incident, .. } => raise(&mut self.journal.last_incident, batch, number(incident)),
+                Record::Command { by, order } => self.obey(by, order, batch),
                 Record::Decision { run, .. } => raise(&mut self.journal.last_run, batch, number(run)),
                 Record::Route { route, .. } => drop(self.journal.routes.insert(batch.cluster.clone(), route.clone())),
                 _ => {}
@@ -316,6 +404,7 @@ impl Stage {
         }
         for intent in &batch.intents {
             self.intents.insert(intent.step.clone(), intent.clone());
+            self.reserved_at.push(self.now);
             self.journal.reservations.push(Reservation {
                 cluster: intent.cluster.clone(),
                 node: intent.node.clone(),
@@ -328,6 +417,22 @@ impl Stage {
         }
         for (step, _) in &batch.outcomes {
             self.intents.remove(step);
+        }
+    }
+
+    fn obey(&mut self, by: &str, order: &Order, batch: &Batch) {
+        let (cluster, at) = (batch.cluster.clone(), batch.at);
+        match order {
+            Order::Pause { reason, until } => {
+                let what = Pause { by: by.to_owned(), reason: reason.clone(), since: at, until: Some(*until) };
+                self.journal.pauses.insert(cluster, Kept { what, at, age: None });
+            }
+            Order::Resume => drop(self.journal.pauses.remove(&cluster)),
+            Order::Ack { playbook, node } => {
+                let what = Ack { cluster, playbook: playbook.clone(), node: node.clone() };
+                self.journal.acks.push(Kept { what, at, age: None });
+            }
+            Order::Recover { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use defib_engine::command::{Plan, Preview, Reply};
 use defib_engine::event::Step;
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Intent, Order, Record, StepId};
@@ -72,6 +73,33 @@ fn ordered(order: &Order) -> String {
         Order::Ack { playbook, node } => format!("ack {playbook} {node}"),
         Order::Recover { run, playbook, node, .. } => format!("recover {run} {playbook} {node}"),
     }
+}
+
+/// What a person is answered.
+pub(crate) fn reply(reply: &Reply, at: Tick) -> Vec<String> {
+    let one = |text: String| vec![line(at, "reply", &text)];
+    let with = |word: &str, preview: &Preview| {
+        let mut lines = one(word.to_owned());
+        lines.extend(preview.plans.iter().flat_map(plan));
+        lines
+    };
+    match reply {
+        Reply::Done(text) => one(format!("done: {text}")),
+        Reply::Preview(preview) => with("preview", preview),
+        Reply::Started { run } => one(format!("started {run}")),
+        Reply::Held(preview) => with("held", preview),
+        Reply::Changed(preview) => with("changed", preview),
+        Reply::Nothing(text) => one(format!("nothing: {text}")),
+        Reply::Refused(text) => one(format!("refused: {text}")),
+    }
+}
+
+fn plan(plan: &Plan) -> Vec<String> {
+    let called = plan.called_for.as_ref().map_or_else(String::new, |key| format!(" for {key}"));
+    let would = if plan.would() { "would run" } else { "held" };
+    let mut lines = vec![format!("{:17}{} {} {would}{called}; {}", "", plan.playbook, plan.node, plan.limits)];
+    lines.extend(plan.judgement.holds.iter().map(|hold| format!("{:19}{hold}", "")));
+    lines
 }
 
 /// A step that was handed out.

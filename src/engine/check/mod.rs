@@ -14,7 +14,10 @@ mod not_isolated;
 mod one_at_a_time;
 mod pod_settled;
 mod quorum;
+mod service;
 mod talos_reachable;
+mod two_views;
+mod undisturbed;
 
 use std::fmt;
 use std::time::Duration;
@@ -28,8 +31,17 @@ use crate::time::{Human, Now, Tick};
 use crate::view::View;
 
 /// The guards, in the order in which they are judged and printed.
-pub static GUARDS: &[&Check] =
-    &[&fresh::CHECK, &not_isolated::CHECK, &quorum::CHECK, &one_at_a_time::CHECK, &budget::CHECK, &authority::CHECK];
+pub static GUARDS: &[&Check] = &[
+    &fresh::CHECK,
+    &not_isolated::CHECK,
+    &undisturbed::CHECK,
+    &quorum::CHECK,
+    &service::CHECK,
+    &two_views::CHECK,
+    &one_at_a_time::CHECK,
+    &budget::CHECK,
+    &authority::CHECK,
+];
 
 /// What playbooks may require, by name.
 pub static REQUIREMENTS: &[&Check] = &[

@@ -3,31 +3,49 @@
 //! A member *serves* when a linearizable read through it succeeded; it is *incapable* when its process is proven absent
 //! while its machine answers; all others are *capable*. Without quorum only incapable members' nodes may be touched. A
 //! step that takes a serving or capable member down needs a majority that serves without it. The denominator is every
-//! voter, dead ones too. Members that disagree about their cluster: hold.
+//! voter by the members' own lists, dead ones and those that are not configured too. Members that disagree about their
+//! cluster: hold. Before a member is taken down, a membership that is unknown, disputed or has a learner holds, too.
 
-use super::{Case, Check, Hold, Lift, nothing};
-use crate::playbook::Action;
+use std::collections::BTreeSet;
+
+use super::{Case, Check, Hold, Lift};
+use crate::observation::{EtcdMembers, ProbeKind, Target};
+use crate::playbook::{Action, ActionClass};
 
 pub(crate) static CHECK: Check = Check {
     name: "quorum",
     meaning: "etcd keeps a serving majority through the step; without one, only a node whose member is proven dead is touched",
     takes_duration: false,
-    needs: nothing,
+    needs,
     judge,
 };
+
+/// What is known of who votes.
+enum Voters {
+    /// Nobody can tell: the configured nodes are taken for them.
+    Configured(usize),
+    /// So many by the members' own lists, which agree.
+    Listed(usize),
+}
+
+fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
+    if case.playbook.class() == ActionClass::Harmless {
+        return Vec::new();
+    }
+    let mut kinds = vec![ProbeKind::EtcdStatus, ProbeKind::EtcdReadLinearizable];
+    if case.playbook.steps.iter().any(Action::takes_etcd_down) {
+        kinds.push(ProbeKind::EtcdMembers);
+    }
+    let of = |node| kinds.iter().map(move |&kind| (case.view.node(node), kind));
+    case.view.nodes().iter().flat_map(of).collect()
+}
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let view = &case.view;
     let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Clears("etcd-quorum-lost") });
-    let mut clusters: Vec<u64> = view
-        .nodes()
-        .iter()
-        .filter_map(|node| view.etcd_status(node))
-        .map(|status| status.cluster_id)
-        .filter(|&id| id != 0)
-        .collect();
-    clusters.sort_unstable();
-    clusters.dedup();
+    let statuses = view.nodes().iter().filter_map(|node| view.etcd_status(node)).map(|status| status.cluster_id);
+    let lists = view.nodes().iter().filter_map(|node| view.etcd_members(node)).map(|list| list.cluster_id);
+    let clusters: BTreeSet<u64> = statuses.chain(lists).filter(|&id| id != 0).collect();
     if clusters.len() > 1 {
         return Err(Hold {
             check: CHECK.name,
@@ -35,28 +53,58 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             lifts: Lift::Person,
         });
     }
-    let (voters, quorum) = (view.voters(), view.quorum());
+    let (configured, quorum) = (view.voters(), view.quorum());
     let serving = view.nodes().iter().filter(|node| view.etcd_serving(node)).count();
-    let incapable = view
-        .look_node(case.patient, crate::observation::ProbeKind::EtcdStatus)
-        .failure()
-        .is_some_and(|failure| failure.proves_absent());
-    if incapable {
+    let status = view.look_node(case.patient, ProbeKind::EtcdStatus);
+    if status.failure().is_some_and(|failure| failure.proves_absent()) {
         return Ok(format!("{}'s member is dead already", case.patient));
     }
     // One read that succeeds proves a majority, whoever else was asked and when.
     if serving == 0 {
-        return hold(format!("no linearizable read succeeds through any of {voters} voters, a quorum needs {quorum}"));
+        return hold(format!(
+            "no linearizable read succeeds through any of {configured} voters, a quorum needs {quorum}"
+        ));
     }
     if !case.playbook.steps.iter().any(Action::takes_etcd_down) {
-        return Ok(format!("etcd serves ({serving} of {voters} voters read), and no step touches a member"));
+        return Ok(format!("etcd serves ({serving} of {configured} voters read), and no step touches a member"));
     }
+    let (voters, note) = match voters(case)? {
+        Voters::Listed(voters) => (voters, ""),
+        Voters::Configured(voters) => (voters, " (etcd.members: not asked)"),
+    };
+    let quorum = voters / 2 + 1;
     let without = serving - usize::from(view.etcd_serving(case.patient));
     if without < quorum {
         return hold(format!(
-            "without {} only {without} of {voters} voters serve, a quorum needs {quorum}",
+            "without {} only {without} of {voters} voters serve, a quorum needs {quorum}{note}",
             case.patient
         ));
     }
-    Ok(format!("{without} of {voters} voters serve without {}, a quorum needs {quorum}", case.patient))
+    Ok(format!("{without} of {voters} voters serve without {}, a quorum needs {quorum}{note}", case.patient))
+}
+
+/// Who votes, dead ones and those that are not configured too; a membership that is not settled holds.
+fn voters(case: &Case<'_>) -> Result<Voters, Hold> {
+    let view = &case.view;
+    let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
+    if let Some(learner) = view.nodes().iter().find(|node| view.etcd_status(node).is_some_and(|status| status.learner))
+    {
+        return hold(format!("the member of {learner} is a learner that catches up"), Lift::Patient);
+    }
+    if !view.settings.sources.contains(&ProbeKind::EtcdMembers) {
+        return Ok(Voters::Configured(view.voters()));
+    }
+    let lists: Vec<_> = view.nodes().iter().filter_map(|node| view.etcd_members(node)).collect();
+    let ids =
+        |list: &EtcdMembers| list.members.iter().map(|member| (member.id, member.learner)).collect::<BTreeSet<_>>();
+    let Some(first) = lists.iter().find(|list| !list.members.is_empty()) else {
+        return hold("who is in etcd is not known".to_owned(), Lift::Fresh(ProbeKind::EtcdMembers));
+    };
+    if lists.iter().any(|list| ids(list) != ids(first)) {
+        return hold("the members disagree about who is in etcd".to_owned(), Lift::Person);
+    }
+    if let Some(learner) = first.members.iter().find(|member| member.learner) {
+        return hold(format!("member {:x} is a learner that catches up", learner.id), Lift::Patient);
+    }
+    Ok(Voters::Listed(first.members.len()))
 }

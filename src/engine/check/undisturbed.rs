@@ -1,0 +1,106 @@
+//! Guard: nobody else is at work on the machine, nor, before one is taken down, anywhere in the cluster.
+//!
+//! A service that Talos is moving from one state to another is being handled by somebody: a person, an upgrade, machined
+//! itself. So is a machine that booted a moment ago, and a membership that changed a moment ago.
+
+use std::time::Duration;
+
+use super::{Case, Check, Hold, Lift};
+use crate::observation::{NodeName, ProbeKind, Target};
+use crate::playbook::ActionClass;
+use crate::time::Human;
+use crate::view::Look;
+
+pub(crate) static CHECK: Check = Check {
+    name: "undisturbed",
+    meaning: "no service of the machine is between two states; before a machine is taken down, none of any machine is, none booted within five minutes, and etcd's members have not changed within ten",
+    takes_duration: false,
+    needs,
+    judge,
+};
+
+/// Talos's words for a service on its way.
+const ON_ITS_WAY: [&str; 6] = ["Initialized", "Preparing", "Waiting", "Pre", "Starting", "Stopping"];
+
+/// A machine that booted this recently is still coming up.
+const BOOTED_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// After a change of membership the cluster is let settle.
+const MEMBERS_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
+    let own = (case.target(), ProbeKind::TalosServices);
+    match case.playbook.class() {
+        ActionClass::Harmless => Vec::new(),
+        ActionClass::Service => vec![own],
+        ActionClass::Disruptive => {
+            let kinds = [ProbeKind::TalosServices, ProbeKind::TalosMachine, ProbeKind::EtcdMembers];
+            case.view.nodes().iter().flat_map(|node| kinds.map(|kind| (case.view.node(node), kind))).collect()
+        }
+    }
+}
+
+fn judge(case: &Case<'_>) -> Result<String, Hold> {
+    let (view, patient) = (&case.view, case.patient);
+    let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
+    let class = case.playbook.class();
+    if class == ActionClass::Harmless {
+        return Ok("no step changes anything".to_owned());
+    }
+    let look = view.look_node(patient, ProbeKind::TalosServices);
+    let mut not_asked = Vec::new();
+    match look {
+        Look::NotAsked => not_asked.push(ProbeKind::TalosServices.name()),
+        _ if look.facts().is_none() => {
+            let why = view.why(patient, ProbeKind::TalosServices);
+            return hold(
+                format!("what happens on {patient} is not known: {why}"),
+                Lift::Fresh(ProbeKind::TalosServices),
+            );
+        }
+        _ => {}
+    }
+    let disruptive = class >= ActionClass::Disruptive;
+    let machines: Vec<&NodeName> = view.nodes().iter().filter(|node| disruptive || *node == patient).collect();
+    for node in &machines {
+        let services = view.services(node).map(|services| services.services.as_slice()).unwrap_or_default();
+        if let Some(service) = services.iter().find(|service| ON_ITS_WAY.contains(&service.state.as_str())) {
+            return hold(format!("Talos of {node} says {} is {}", service.id, service.state), Lift::Patient);
+        }
+    }
+    if disruptive {
+        for node in &machines {
+            if let Some(up) = up_for(case, node).filter(|up| *up < BOOTED_WITHIN) {
+                return hold(
+                    format!("{node} booted {} ago", Human(up)),
+                    Lift::At(case.now.mono + (BOOTED_WITHIN - up)),
+                );
+            }
+        }
+        if let Some(age) =
+            view.world.membership.changed().map(|at| view.now.since(at)).filter(|age| *age < MEMBERS_WITHIN)
+        {
+            let text = format!("etcd's members changed {} ago", Human(age));
+            return hold(text, Lift::At(case.now.mono + (MEMBERS_WITHIN - age)));
+        }
+        for kind in [ProbeKind::TalosMachine, ProbeKind::EtcdMembers] {
+            if !view.settings.sources.contains(&kind) {
+                not_asked.push(kind.name());
+            }
+        }
+    }
+    let where_ = if disruptive { "anywhere".to_owned() } else { format!("on {patient}") };
+    let mut text = format!("nobody is seen at work {where_}");
+    if !not_asked.is_empty() {
+        text.push_str(&format!(" ({}: not asked)", not_asked.join(", ")));
+    }
+    Ok(text)
+}
+
+/// How long a machine has been up, by its own boot time and our clock.
+fn up_for(case: &Case<'_>, node: &NodeName) -> Option<Duration> {
+    let machine = case.view.machine(node)?;
+    let booted_ms = i64::try_from(machine.boot_time_s).ok()?.checked_mul(1_000)?;
+    let its_now = case.now.wall.0.saturating_add(machine.clock_offset_ms.unwrap_or(0));
+    Some(Duration::from_millis(u64::try_from(its_now.saturating_sub(booted_ms)).unwrap_or(0)))
+}
