@@ -41,9 +41,8 @@ impl<'w> Scanner<'w> {
             self.end(&mut found);
             rest = &rest[end + 1..];
         }
-        loop {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             // Most lines are told by their first byte: `#`, or a letter with which nothing wanted begins.
-            let Some(end) = memchr::memchr(b'\n', rest) else { break };
             if self.wanted.begins(rest[0]) {
                 self.line(&rest[..end], &mut found);
             }
