@@ -107,11 +107,21 @@ impl Gauges {
         let ready = u32::try_from(status.route.ready.len()).unwrap_or(u32::MAX);
         gauge!(ROUTE_READY, "cluster" => cluster.clone()).set(f64::from(ready));
         let findings = status.findings.iter().map(|finding| {
-            (cluster.clone(), finding.key.rule.to_owned(), finding.key.subject.to_string(), String::new())
+            (
+                cluster.clone(),
+                finding.key.rule.to_owned(),
+                finding.key.subject.to_string(),
+                finding.class.name().to_owned(),
+            )
         });
-        let set = |(cluster, finding, scope, _): &Labels, value: f64| {
-            gauge!(FINDING, "cluster" => cluster.clone(), "finding" => finding.clone(), "scope" => scope.clone())
-                .set(value);
+        let set = |(cluster, finding, scope, class): &Labels, value: f64| {
+            let labels = [
+                ("cluster", cluster.clone()),
+                ("finding", finding.clone()),
+                ("scope", scope.clone()),
+                ("class", class.clone()),
+            ];
+            gauge!(FINDING, &labels).set(value);
         };
         replace(&mut self.findings, cluster, findings.collect(), set);
         let holds = status.decisions.iter().flat_map(|decision| {

@@ -3,6 +3,8 @@
 //! Made from `Status`, observations and journal rows; never the other way round. [`Report`] is one look, [`State`] is what
 //! a daemon knows, [`Answer`] is what it says to a command.
 
+use std::collections::BTreeMap;
+
 use defib_engine::check::Hold;
 use defib_engine::observation::{Observation, Seen};
 use defib_engine::record::FindingKey;
@@ -12,9 +14,11 @@ use defib_engine::time::Tick;
 use serde::{Deserialize, Serialize};
 
 mod answer;
+mod figures;
 mod state;
 
 pub use answer::{Answer, Offer, Said, offered};
+pub use figures::Figures;
 pub use state::{Chain, Open, Pause, Route, Run, State, Told, told};
 pub(crate) use state::{Frame, state};
 
@@ -44,6 +48,8 @@ pub struct Report {
     pub unknown: Vec<Unknown>,
     /// What each playbook would do, or why it holds.
     pub decisions: Vec<Plan>,
+    /// What was measured of each node; null is unknown.
+    pub figures: BTreeMap<String, Figures>,
     /// Every probe.
     pub probes: Vec<Probe>,
     /// The nodes, in the configuration's order.
@@ -56,11 +62,11 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Nothing is wrong, and everything that matters is known.
+    /// Service is not hurt, and everything that tells so is known; there may be risks.
     Healthy,
-    /// Something is wrong.
+    /// Service is hurt.
     Outage,
-    /// Nothing is known to be wrong, and something that matters is not known.
+    /// Service is not known to be hurt, and something that would tell is not known.
     Unknown,
 }
 
@@ -87,6 +93,8 @@ pub struct Finding {
     pub key: Named,
     /// Its layer.
     pub layer: &'static str,
+    /// `outage`, `risk` or `advice`.
+    pub class: &'static str,
     /// The evidence.
     pub text: String,
     /// What explains it.
@@ -101,6 +109,9 @@ pub struct Unknown {
     pub key: Named,
     /// Its layer.
     pub layer: String,
+    /// What it would be: `outage`, `risk` or `advice`.
+    #[serde(default)]
+    pub class: String,
     /// Why.
     pub why: String,
 }
@@ -165,9 +176,9 @@ pub fn report(
     probes: &[&Observation],
     took_ms: u64,
 ) -> Report {
-    let verdict = if !status.findings.is_empty() {
+    let verdict = if status.hurts() {
         Verdict::Outage
-    } else if !status.unknown.is_empty() {
+    } else if status.blind() {
         Verdict::Unknown
     } else {
         Verdict::Healthy
@@ -187,12 +198,14 @@ pub fn report(
             .map(|finding| Finding {
                 key: Named::from(&finding.key),
                 layer: finding.layer.name(),
+                class: finding.class.name(),
                 text: finding.text.clone(),
                 explained_by: finding.explained_by.iter().map(Named::from).collect(),
             })
             .collect(),
         unknown: status.unknown.iter().map(unknown).collect(),
         decisions: status.decisions.iter().map(|decision| plan(decision, status.now.mono)).collect(),
+        figures: figures::of(status),
         probes: probes.iter().map(|observation| probe(observation)).collect(),
         nodes,
         route: Route::from(&status.route),
@@ -200,7 +213,12 @@ pub fn report(
 }
 
 fn unknown(unknown: &defib_engine::status::Unknown) -> Unknown {
-    Unknown { key: Named::from(&unknown.key), layer: unknown.layer.name().to_owned(), why: unknown.why.clone() }
+    Unknown {
+        key: Named::from(&unknown.key),
+        layer: unknown.layer.name().to_owned(),
+        class: unknown.class.name().to_owned(),
+        why: unknown.why.clone(),
+    }
 }
 
 fn plan(decision: &Decision, now: Tick) -> Plan {

@@ -1,14 +1,16 @@
 //! What the daemon knows of one cluster, and what it told lately.
 
+use std::collections::BTreeMap;
+
 use defib_engine::status::Status;
 use defib_engine::time::Tick;
 use serde::{Deserialize, Serialize};
 
-use super::{Named, Plan, Unknown, VERSION, Verdict};
+use super::{Figures, Named, Plan, Unknown, VERSION, Verdict};
 use crate::journal::NewRecord;
 
 /// What the daemon knows of one cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// [`VERSION`].
     pub version: u32,
@@ -34,6 +36,9 @@ pub struct State {
     pub incidents: Vec<Chain>,
     /// The open findings, from the ground up.
     pub findings: Vec<Open>,
+    /// What was measured of each node; null is unknown.
+    #[serde(default)]
+    pub figures: BTreeMap<String, Figures>,
     /// What cannot be told.
     pub unknown: Vec<Unknown>,
     /// What each playbook would do, or why it holds.
@@ -67,6 +72,9 @@ pub struct Open {
     pub key: Named,
     /// Its layer.
     pub layer: String,
+    /// `outage`, `risk` or `advice`.
+    #[serde(default)]
+    pub class: String,
     /// Unix milliseconds.
     pub since_ms: i64,
     /// The evidence.
@@ -156,7 +164,7 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
     let unjudged = Status::default();
     let status = status.unwrap_or(&unjudged);
     let stale = frame.age_ms > STALE_MS;
-    let verdict = match (status.findings.is_empty(), judged && !stale && status.unknown.is_empty()) {
+    let verdict = match (!status.hurts(), judged && !stale && !status.blind()) {
         (false, _) => Verdict::Outage,
         (true, true) => Verdict::Healthy,
         (true, false) => Verdict::Unknown,
@@ -188,11 +196,13 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
             .map(|finding| Open {
                 key: Named::from(&finding.key),
                 layer: finding.layer.name().to_owned(),
+                class: finding.class.name().to_owned(),
                 since_ms: finding.since.0,
                 text: finding.text.clone(),
                 explained_by: finding.explained_by.iter().map(Named::from).collect(),
             })
             .collect(),
+        figures: super::figures::of(status),
         unknown: status.unknown.iter().map(super::unknown).collect(),
         decisions: status.decisions.iter().map(|decision| super::plan(decision, frame.now)).collect(),
         run: status.run.as_ref().map(|run| Run {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use defib_engine::finding::Class;
 use serde_json::{Value, json};
 
 use super::call::Caller;
@@ -41,7 +42,7 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     };
     let folded = Folded::of(&rows);
     let holder = crate::journal::holder(&config.journal);
-    let exit = match (&live, holder, folded.findings.is_empty()) {
+    let exit = match (&live, holder, !folded.hurts()) {
         (Some(states), ..) => states.iter().map(|state| exit(state.verdict)).max().unwrap_or(Exit::CannotTell),
         (None, None, _) => Exit::CannotTell,
         (None, Some(_), false) => Exit::Unhealthy,
@@ -92,6 +93,16 @@ fn now(state: &State) -> Vec<String> {
         }
     }
     lines
+}
+
+/// How much a finding's row means.
+fn sign(row: &RecordRow) -> &'static str {
+    let name = row.body.get("finding").and_then(Value::as_str).unwrap_or_default();
+    match defib_engine::diagnosis::rule(name).map(|rule| rule.class) {
+        Some(Class::Outage) | None => "✗",
+        Some(Class::Risk) => "!",
+        Some(Class::Advice) => "i",
+    }
 }
 
 /// The first line where no daemon runs: how old the rest is. Both times are Unix milliseconds.
@@ -147,6 +158,11 @@ impl Folded {
         folded
     }
 
+    /// An outage is open; a risk is none. A finding that this program does not know is taken for one.
+    fn hurts(&self) -> bool {
+        self.findings.values().any(|row| sign(row) == "✗")
+    }
+
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.findings.is_empty() {
@@ -160,7 +176,7 @@ impl Folded {
         }
         let text = |row: &RecordRow| row.body.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
         for ((cluster, name), row) in &self.findings {
-            lines.push(format!("  {} {cluster} {name}: {}", wall::time(row.at_ms), text(row)));
+            lines.push(format!("{} {} {cluster} {name}: {}", sign(row), wall::time(row.at_ms), text(row)));
         }
         for ((cluster, _), row) in &self.routes {
             lines.push(format!("  ROUTE {cluster} {}", text(row)));

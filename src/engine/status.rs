@@ -133,6 +133,19 @@ pub struct RunStatus {
 }
 
 impl Status {
+    /// Service is hurt: an outage is open.
+    #[must_use]
+    pub fn hurts(&self) -> bool {
+        self.findings.iter().any(|finding| finding.class == Class::Outage)
+    }
+
+    /// Whether there is an outage cannot be told of everything. Risks that are untold do not count: most of them take a
+    /// credential more, or a second look.
+    #[must_use]
+    pub fn blind(&self) -> bool {
+        self.unknown.iter().any(|unknown| unknown.class == Class::Outage)
+    }
+
     /// The open findings of a layer about a node.
     pub fn of(&self, layer: Layer, subject: &Subject) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.layer == layer && finding.key.subject == *subject)

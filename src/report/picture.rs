@@ -12,6 +12,8 @@ use crate::report::{line, wall};
 
 /// More nodes than this are shown as rows, and so are names that fill a column.
 const NODES_WIDE: usize = 4;
+/// So many of the risks that a look cannot tell are named.
+const UNTOLD_NAMED: usize = 6;
 /// The width of a node's column: the longest cell and a gap.
 const NODE_COLUMNS: usize = 16;
 
@@ -26,7 +28,10 @@ pub fn screen(report: &Report) -> String {
     if let (true, Some(first)) = (report.route.direct, report.route.ready.first()) {
         page.line(&format!("ROUTE directly to {first}: the virtual address is lost"));
     }
+    page.list(risks(report));
     page.list(plans(report));
+    page.list(advice(report));
+    not_looked_at(report, &mut page);
     page.line("");
     page.line(&format!("NEXT  {}", next(report)));
     page.text()
@@ -47,7 +52,14 @@ fn next(report: &Report) -> &'static str {
 fn headline(report: &Report, page: &mut Page) {
     let at = wall::date_time(report.at_ms);
     match report.verdict {
-        Verdict::Healthy => page.line(&format!("✓ HEALTHY {} at {at}", report.cluster)),
+        Verdict::Healthy => {
+            let risks = match report.findings.iter().filter(|finding| finding.class == "risk").count() {
+                0 => String::new(),
+                1 => ", 1 risk".to_owned(),
+                risks => format!(", {risks} risks"),
+            };
+            page.line(&format!("✓ HEALTHY {} at {at}{risks}", report.cluster));
+        }
         Verdict::Outage => page.line(&format!("✗ OUTAGE {} at {at} (seen once)", report.cluster)),
         Verdict::Unknown => page.line(&format!("? CANNOT TELL {} at {at}", report.cluster)),
     }
@@ -84,20 +96,67 @@ fn root_finding(report: &Report) -> Option<&Finding> {
 
 fn why(report: &Report) -> List {
     let mut list = List::new("WHY (from the ground up; a cause stands above what it explains)");
-    let findings = report.findings.iter();
+    let findings = report.findings.iter().filter(|one| one.class == "outage" || explains(report, one));
     let said = findings.map(|one| ((one.key.finding.as_str(), one.text.as_str()), one.key.scope.as_str()));
     let evidence = root_finding(report).map(|root| (root.key.finding.as_str(), root.text.as_str()));
     for ((finding, text), scopes) in grouped(said) {
         // Its evidence stands in the second line already.
         let text = if evidence == Some((finding, text)) { "(the root)" } else { text };
-        list.entry(&format!("  ✗ {finding:<23} {:<8} {text}", scopes.join(" ")));
+        let risk = |one: &Finding| one.key.finding == finding && one.class == "risk";
+        let sign = if report.findings.iter().any(risk) { "!" } else { "✗" };
+        list.entry(&format!("  {sign} {finding:<23} {:<8} {text}", scopes.join(" ")));
     }
     list
 }
 
+/// A risk that explains an outage stands among the causes.
+fn explains(report: &Report, risk: &Finding) -> bool {
+    let mut outages = report.findings.iter().filter(|one| one.class == "outage");
+    risk.class == "risk" && outages.any(|outage| outage.explained_by.contains(&risk.key))
+}
+
+/// What may become an outage, the same evidence once.
+fn risks(report: &Report) -> List {
+    let mut list = List::new("RISKS (nothing is hurt by these yet)");
+    let risks = report.findings.iter().filter(|one| one.class == "risk" && !explains(report, one));
+    tell(risks, "!", &mut list);
+    list
+}
+
+/// What could be better.
+fn advice(report: &Report) -> List {
+    let mut list = List::new("ADVICE");
+    tell(report.findings.iter().filter(|one| one.class == "advice"), "i", &mut list);
+    list
+}
+
+fn tell<'a>(findings: impl Iterator<Item = &'a Finding>, sign: &str, list: &mut List) {
+    let said = findings.map(|one| ((one.key.finding.as_str(), one.text.as_str()), one.key.scope.as_str()));
+    for ((finding, text), scopes) in grouped(said) {
+        list.entry(&format!("  {sign} {finding:<23} {:<8} {text}", scopes.join(" ")));
+    }
+}
+
+/// One line for the risks that nobody looked for, or that one look cannot tell: silence about them is not health.
+fn not_looked_at(report: &Report, page: &mut Page) {
+    let untold: BTreeSet<_> =
+        report.unknown.iter().filter(|one| one.class != "outage").map(|one| one.key.finding.as_str()).collect();
+    let verb = match untold.len() {
+        0 => return,
+        1 => "risk is",
+        _ => "risks are",
+    };
+    let some: Vec<_> = untold.iter().take(UNTOLD_NAMED).copied().collect();
+    let more = if untold.len() > some.len() { ", …" } else { "" };
+    page.line("");
+    page.line(&format!("  ? {} {verb} not told by this look: {}{more} (--output json)", untold.len(), some.join(", ")));
+}
+
 fn unknown(report: &Report) -> List {
     let mut list = List::new("CANNOT TELL");
-    for (why, keys) in grouped(report.unknown.iter().map(|one| (one.why.as_str(), &one.key))) {
+    for (why, keys) in
+        grouped(report.unknown.iter().filter(|one| one.class == "outage").map(|one| (one.why.as_str(), &one.key)))
+    {
         let scopes: BTreeSet<_> = keys.iter().map(|key| key.scope.as_str()).collect();
         let findings: BTreeSet<_> = keys.iter().map(|key| key.finding.as_str()).collect();
         let (scopes, findings) = (Vec::from_iter(scopes).join(" "), Vec::from_iter(findings).join(", "));
@@ -155,11 +214,17 @@ fn cell(report: &Report, layer: Layer, node: &str) -> String {
         let rest = finding.strip_prefix(&prefix).unwrap_or(finding);
         rest.strip_prefix("member-").unwrap_or(rest).to_owned()
     };
-    let found = report.findings.iter().find(|finding| finding.layer == layer.name() && here(&finding.key.scope));
-    if let Some(finding) = found {
-        return format!("✗ {}", short(&finding.key.finding));
+    let found = |class: &str| {
+        let mut all = report.findings.iter().filter(|finding| finding.layer == layer.name());
+        all.find(|finding| finding.class == class && here(&finding.key.scope))
+    };
+    for (class, sign) in [("outage", "✗"), ("risk", "!")] {
+        if let Some(finding) = found(class) {
+            return format!("{sign} {}", short(&finding.key.finding));
+        }
     }
-    if report.unknown.iter().any(|unknown| unknown.layer == layer.name() && here(&unknown.key.scope)) {
+    let untold = |unknown: &crate::api::Unknown| unknown.layer == layer.name() && here(&unknown.key.scope);
+    if report.unknown.iter().any(|unknown| unknown.class == "outage" && untold(unknown)) {
         return "? unknown".to_owned();
     }
     let asked = report.probes.iter().any(|probe| probe.target == node && probe.kind.starts_with(prefix_of(layer)));

@@ -1,5 +1,7 @@
 //! The promise of the screen: 30 lines of 80 columns, nothing cut, the same said once.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::api::{Finding, HoldText, Named, Probe, Unknown};
 use crate::report::page::{COLUMNS, LINES};
@@ -12,11 +14,22 @@ fn named(finding: &str, scope: &str) -> Named {
 
 fn finding(finding: &str, scope: &str, text: &str, explained_by: &[Named]) -> Finding {
     let layer = if scope == "cluster" { "vip" } else { "machine" };
-    Finding { key: named(finding, scope), layer, text: text.to_owned(), explained_by: explained_by.to_vec() }
+    Finding {
+        key: named(finding, scope),
+        layer,
+        class: "outage",
+        text: text.to_owned(),
+        explained_by: explained_by.to_vec(),
+    }
 }
 
 fn unknown(finding: &str, scope: &str, why: &str) -> Unknown {
-    Unknown { key: named(finding, scope), layer: "apiserver".to_owned(), why: why.to_owned() }
+    Unknown {
+        key: named(finding, scope),
+        layer: "apiserver".to_owned(),
+        class: "outage".to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 fn hold(check: &'static str, text: &str) -> HoldText {
@@ -35,6 +48,7 @@ fn report(nodes: &[&str]) -> Report {
         findings: Vec::new(),
         unknown: Vec::new(),
         decisions: Vec::new(),
+        figures: BTreeMap::new(),
         probes: Vec::new(),
         nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
         route: crate::api::Route { direct: false, ready: Vec::new() },
@@ -162,4 +176,26 @@ fn would_be_done_is_said_once_for_all_patients_and_what_comes_next_can_be_run() 
         text.ends_with("NEXT  defib history -n 20    (what the daemon did; WOULD says what is not armed)\n"),
         "{text}"
     );
+}
+
+#[test]
+fn a_risk_warns_and_advice_comes_last_and_neither_is_an_outage() {
+    let mut report = report(&["cp1", "cp2"]);
+    report.verdict = Verdict::Healthy;
+    let risk = |rule: &str, class| Finding { class, ..finding(rule, "cp1", "steal 40 % (limit 20 %)", &[]) };
+    report.findings = vec![risk("host-starved", "risk"), risk("etcd-fragmented", "advice")];
+    report.unknown =
+        vec![Unknown { class: "risk".to_owned(), ..unknown("etcd-slow-disk", "cp1", "needs two scrapes") }];
+    let text = screen(&report);
+    assert!(
+        text.lines().next().is_some_and(|first| first.starts_with("✓ HEALTHY prod ") && first.ends_with(", 1 risk"))
+    );
+    assert!(!text.contains('✗') && !text.contains("CANNOT TELL"), "{text}");
+    let place = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
+    assert!(place("! host-starved") < place("i etcd-fragmented"), "{text}");
+    assert!(place("i etcd-fragmented") < place("? 1 risk is not told by this look: etcd-slow-disk"), "{text}");
+    report.verdict = Verdict::Outage;
+    report.findings.push(finding("etcd-no-leader", "cluster", "none", &[named("host-starved", "cp1")]));
+    let text = screen(&report);
+    assert!(text.contains("WHY") && !text.contains("RISKS"), "a risk that explains stands among the causes: {text}");
 }
