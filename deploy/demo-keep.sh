@@ -8,7 +8,7 @@ port=9870
 "$bin/defib-lab" up
 "$bin/defib-lab" drill back-off --keep target/demo
 mkdir -p target/demo
-setsid "$bin/defib-lab" exec --detach ops -- "$(realpath "$bin/defib")" --config /run/defib-lab/defib.yaml run \
+setsid "$bin/defib-lab" exec ops -- "$(realpath "$bin/defib")" --config /run/defib-lab/defib.yaml run \
   > target/demo/defib-run.log 2>&1 < /dev/null &
 setsid "$bin/defib-lab" relay "$port" > target/demo/relay.log 2>&1 < /dev/null &
 for _ in $(seq 60); do

@@ -37,7 +37,7 @@ pub enum RelayError {
 pub fn relay(port: u16) -> Result<(), RelayError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(address).map_err(|source| RelayError::Listen { port, source })?;
-    join(Joined { place: Place::Ops, part: None, detach: true })?;
+    join(Joined { place: Place::Ops, part: None, detach: false })?;
     let open = Arc::new(AtomicUsize::new(0));
     for here in listener.incoming().flatten() {
         if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
