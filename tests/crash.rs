@@ -22,8 +22,8 @@ use defib::journal::{Journal, Outcome as Row, Reader, account};
 use defib_engine::command::{Ask, Command as Asked, Reply};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{
-    Apiserver, BackOff, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog,
-    Observation, Path as Way, ProbeKind, Seen, Service, TalosMachine, TalosServices, Target,
+    Apiserver, BackOff, ClusterId, Container, EtcdMembers, EtcdStatus, Facts, Failure, KubeletLog, Observation,
+    Path as Way, ProbeKind, Seen, Service, TalosServices, Target,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Outcome};
@@ -171,9 +171,9 @@ fn seen(node: &str, kind: ProbeKind, ill: bool) -> Seen {
         }
         ProbeKind::Apiserver if dead => return Seen::Unhealthy(Failure::Refused),
         ProbeKind::Apiserver => Facts::Apiserver(Apiserver { ready: !ill, live: true, ..Apiserver::default() }),
-        ProbeKind::TalosMachine => Facts::TalosMachine(TalosMachine::default()),
+        ProbeKind::TalosMachine => Facts::TalosMachine(Box::default()),
         ProbeKind::EtcdMembers => Facts::EtcdMembers(EtcdMembers::default()),
-        ProbeKind::EtcdMetrics => Facts::EtcdMetrics(EtcdMetrics::default()),
+        ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::default()),
         ProbeKind::Credentials => Facts::Credentials(Vec::new()),
         ProbeKind::Vip | ProbeKind::Canary => Facts::Canary,
     })

@@ -348,9 +348,9 @@ pub enum Facts {
     /// Who is in the cluster, as one member has it.
     EtcdMembers(EtcdMembers),
     /// One scrape of a member's figures.
-    EtcdMetrics(EtcdMetrics),
+    EtcdMetrics(Box<EtcdMetrics>),
     /// One sample of a machine's figures.
-    TalosMachine(TalosMachine),
+    TalosMachine(Box<TalosMachine>),
     /// What an API server says of itself.
     Apiserver(Apiserver),
     /// What answered at the virtual address.

@@ -40,14 +40,14 @@ async fn ask(stage: &Stage, node: Node, kind: ProbeKind, metrics: Option<config:
 
 async fn metrics(stage: &Stage, node: Node) -> EtcdMetrics {
     match ask(stage, node, ProbeKind::EtcdMetrics, None).await {
-        Facts::EtcdMetrics(metrics) => metrics,
+        Facts::EtcdMetrics(metrics) => *metrics,
         other => panic!("{other:?}"),
     }
 }
 
 async fn machine(stage: &Stage, node: Node) -> TalosMachine {
     match ask(stage, node, ProbeKind::TalosMachine, None).await {
-        Facts::TalosMachine(machine) => machine,
+        Facts::TalosMachine(machine) => *machine,
         other => panic!("{other:?}"),
     }
 }

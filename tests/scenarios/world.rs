@@ -371,8 +371,8 @@ impl Node {
             }
             ProbeKind::Vip => Facts::Vip(Vip { ready: true, ..Vip::default() }),
             ProbeKind::EtcdMembers => Facts::EtcdMembers(self.members(world)),
-            ProbeKind::EtcdMetrics => Facts::EtcdMetrics(self.gauges.etcd(self.number == 1, sent)),
-            ProbeKind::TalosMachine => Facts::TalosMachine(self.gauges.machine(sent)),
+            ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::new(self.gauges.etcd(self.number == 1, sent))),
+            ProbeKind::TalosMachine => Facts::TalosMachine(Box::new(self.gauges.machine(sent))),
             ProbeKind::Credentials | ProbeKind::Canary => Facts::Canary,
         }
     }

@@ -53,7 +53,7 @@ pub async fn poll(client: &Exposition, _: ProbeKind, deadline: Duration) -> Seen
             for histogram in [&mut metrics.fsync, &mut metrics.commit, &mut metrics.peer_round_trip] {
                 histogram.buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
             }
-            Seen::Healthy(Facts::EtcdMetrics(metrics))
+            Seen::Healthy(Facts::EtcdMetrics(Box::new(metrics)))
         }
     }
 }

@@ -33,7 +33,7 @@ async fn answer(client: &Talos, kind: ProbeKind, deadline: Duration) -> Result<F
         }
         ProbeKind::EtcdStatus => client.etcd_status(deadline).await.map(Facts::EtcdStatus).map_err(of_etcd),
         ProbeKind::EtcdMembers => client.etcd_members(deadline).await.map(Facts::EtcdMembers).map_err(of_etcd),
-        ProbeKind::TalosMachine => client.machine(deadline).await.map(Facts::TalosMachine),
+        ProbeKind::TalosMachine => client.machine(deadline).await.map(|facts| Facts::TalosMachine(Box::new(facts))),
         _ => client.services(deadline).await.map(Facts::TalosServices),
     }
 }

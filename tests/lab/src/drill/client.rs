@@ -142,11 +142,8 @@ async fn ask(address: SocketAddr, client: HttpsClient, seen: Arc<Mutex<Seen>>, s
 async fn hold(address: SocketAddr, client: HttpsClient, seen: Arc<Mutex<Seen>>, story: Arc<Story>) {
     let Ok(mut held) = client.hold(address).await else { return };
     lock(&seen).held += 1;
-    loop {
-        match tokio::time::timeout(HELD_DEADLINE, held.ask(OBJECT)).await {
-            Ok(Ok(200)) => tokio::time::sleep(HELD_EVERY).await,
-            _ => break,
-        }
+    while let Ok(Ok(200)) = tokio::time::timeout(HELD_DEADLINE, held.ask(OBJECT)).await {
+        tokio::time::sleep(HELD_EVERY).await;
     }
     lock(&seen).broken += 1;
     story.say(Voice::Probe, "a connection that was held through the lifeline broke");

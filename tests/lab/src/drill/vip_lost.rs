@@ -101,7 +101,7 @@ fn judge(times: Times, before: &Seen, after: &Seen, journal: &Journal, actions: 
     let client = Client {
         asked: after.asked - before.asked,
         failed: failures().count() as u64,
-        last_failure_ms: since(failures().last().filter(|at| finding.is_some_and(|found| *at > found)), finding),
+        last_failure_ms: since(failures().next_back().filter(|at| finding.is_some_and(|found| *at > found)), finding),
         held: after.held,
         broken: after.broken,
         routed_ms: since(route, finding),
