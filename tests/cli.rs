@@ -1,6 +1,9 @@
 //! The command line through pipes, as programs and scripts meet it: exit codes, that nothing ever prompts off a terminal,
 //! JSON, and a live daemon behind its socket. No lab: what is watched are ports of the loopback on which nobody listens.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![expect(clippy::print_stderr, reason = "what is left out is said")]
+
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
