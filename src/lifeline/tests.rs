@@ -285,7 +285,9 @@ async fn it_ends_with_whoever_leads_it() {
     let (mut client, mut server) = scene.pair(1).await;
     speaks(&mut client, &mut server).await;
     drop(scene.lifelines);
-    is_reset(&mut client).await;
+    // Whether the program's end comes to a connection as a reset or as an end is the kernel's affair.
+    let end = rest(&mut client).await;
+    assert!(end == Ok(Vec::new()) || end == Err(ErrorKind::ConnectionReset), "{end:?}");
     let until = Instant::now() + SOON;
     while TcpStream::connect(scene.address).await.is_ok() {
         assert!(Instant::now() < until, "it still listens");
