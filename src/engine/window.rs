@@ -258,3 +258,76 @@ fn remember<T>(events: &mut VecDeque<T>, event: T) {
     }
     events.push_back(event);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{CpuTimes, Path, ProbeKind};
+
+    fn see(windows: &mut Windows, at_s: u64, kind: ProbeKind, facts: Facts) {
+        let target = Target::Node("prod".to_owned(), "cp1".to_owned());
+        let (sent, at) = (Tick(at_s * 1_000), Tick(at_s * 1_000));
+        windows.fold(&Observation { target, path: Path::Direct, kind, sent, at, seen: Seen::Healthy(facts) });
+    }
+
+    fn scrape(windows: &mut Windows, at_s: u64, count: f64, start_s: f64) {
+        let fsync = Histogram { buckets: vec![(0.001, 0.0), (0.002, count), (f64::INFINITY, count)], sum: 0.0, count };
+        let metrics = EtcdMetrics { fsync, process_start_s: Some(start_s), ..EtcdMetrics::default() };
+        see(windows, at_s, ProbeKind::EtcdMetrics, Facts::EtcdMetrics(metrics.into()));
+    }
+
+    fn sample(windows: &mut Windows, at_s: u64, idle_s: f64, steal_s: f64) {
+        let cpu = CpuTimes { idle_s, steal_s, ..CpuTimes::default() };
+        let machine = TalosMachine { cpu, ..TalosMachine::default() };
+        see(windows, at_s, ProbeKind::TalosMachine, Facts::TalosMachine(machine.into()));
+    }
+
+    #[test]
+    fn one_scrape_is_no_window_and_a_minute_is_the_longest() {
+        let (mut windows, node) = (Windows::default(), "cp1".to_owned());
+        scrape(&mut windows, 0, 10.0, 1.0);
+        assert!(windows.etcd(&node).is_none());
+        for at_s in 1..=30 {
+            scrape(&mut windows, at_s * 10, 10.0 + f64::from(u32::try_from(at_s).unwrap()), 1.0);
+            assert!(windows.etcd(&node).is_some_and(|window| window.length <= WINDOW));
+        }
+        let window = windows.etcd(&node).unwrap();
+        assert_eq!((window.length, window.fsync(0.5)), (WINDOW, Some(Duration::from_micros(1_500))));
+    }
+
+    #[test]
+    fn another_process_starts_again_by_its_count_or_by_its_start() {
+        let node = "cp1".to_owned();
+        for (count, start_s) in [(5.0, 1.0), (30.0, 9.0)] {
+            let mut windows = Windows::default();
+            scrape(&mut windows, 0, 10.0, 1.0);
+            scrape(&mut windows, 10, 20.0, 1.0);
+            scrape(&mut windows, 20, count, start_s);
+            assert!(windows.etcd(&node).is_none(), "{count} {start_s}");
+            scrape(&mut windows, 30, count + 1.0, start_s);
+            assert!(windows.etcd(&node).is_some_and(|window| window.length == Duration::from_secs(10)));
+        }
+    }
+
+    #[test]
+    fn steal_is_a_share_of_the_time_that_passed_and_a_start_is_counted() {
+        let (mut windows, node) = (Windows::default(), "cp1".to_owned());
+        sample(&mut windows, 0, 100.0, 50.0);
+        assert_eq!(windows.steal_percent(&node), None);
+        sample(&mut windows, 10, 106.0, 54.0);
+        assert_eq!(windows.steal_percent(&node), Some(40.0));
+        sample(&mut windows, 20, 1.0, 0.0);
+        assert_eq!((windows.steal_percent(&node), windows.boots_since(&node, Tick(0))), (None, 1));
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_comes() {
+        let (mut windows, node) = (Windows::default(), "cp1".to_owned());
+        for at_ms in 0..1_000 {
+            scrape(&mut windows, 0, f64::from(at_ms), 1.0);
+            sample(&mut windows, 0, f64::from(1_000 - at_ms), 0.0);
+        }
+        assert!(windows.etcd.values().all(|samples| samples.0.len() <= SAMPLES_MAX));
+        assert!(windows.boots_since(&node, Tick(0)) <= EVENTS_MAX);
+    }
+}
