@@ -15,6 +15,7 @@ const DURATION: &str = "defib_probe_duration_seconds";
 const OUTCOME: &str = "defib_probe_outcome_total";
 const FINDING: &str = "defib_finding";
 const HOLD: &str = "defib_hold";
+const BUDGET: &str = "defib_budget_remaining";
 const RUNS: &str = "defib_runs_total";
 const JOURNAL: &str = "defib_journal_up";
 const ROUTE_DIRECT: &str = "defib_route_direct";
@@ -42,6 +43,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(OUTCOME, "probes by outcome: healthy, unknown, or the failure's name");
     describe_gauge!(FINDING, "1 while the finding is open");
     describe_gauge!(HOLD, "1 while the check holds the playbook on the node");
+    describe_gauge!(
+        BUDGET,
+        "runs that a playbook has room for, on the node or in the cluster; only while a journal is kept"
+    );
     describe_counter!(RUNS, "runs by how they ended");
     describe_gauge!(JOURNAL, "1 while the journal takes what it is given");
     describe_gauge!(ROUTE_DIRECT, "1 while people are sent to a node because the virtual address is dead");
@@ -106,6 +111,15 @@ impl Gauges {
         gauge!(ROUTE_DIRECT, "cluster" => cluster.clone()).set(if status.route.direct { 1.0 } else { 0.0 });
         let ready = u32::try_from(status.route.ready.len()).unwrap_or(u32::MAX);
         gauge!(ROUTE_READY, "cluster" => cluster.clone()).set(f64::from(ready));
+        for limit in &status.limits {
+            let labels = [
+                ("cluster", cluster.clone()),
+                ("playbook", limit.playbook.clone()),
+                ("scope", limit.subject.to_string()),
+            ];
+            // Without a journal what was used is not known, and not known is no figure.
+            gauge!(BUDGET, &labels).set(if status.store_answers { f64::from(limit.left()) } else { f64::NAN });
+        }
         let findings = status.findings.iter().map(|finding| {
             (
                 cluster.clone(),

@@ -19,7 +19,7 @@ mod state;
 
 pub use answer::{Answer, Offer, Said, offered};
 pub use figures::Figures;
-pub use state::{Chain, Open, Pause, Route, Run, State, Told, told};
+pub use state::{Chain, Limit, Open, Pause, Route, Run, State, Told, told};
 pub(crate) use state::{Frame, state};
 
 /// The version of every shape here; a field is added within a version, never renamed or taken away.
@@ -54,6 +54,8 @@ pub struct Report {
     pub probes: Vec<Probe>,
     /// The nodes, in the configuration's order.
     pub nodes: Vec<String>,
+    /// Who answers at the virtual address; none: nobody does, or it cannot be told.
+    pub vip_holder: Option<String>,
     /// How to reach the API servers, as far as one look can tell.
     pub route: Route,
 }
@@ -208,6 +210,7 @@ pub fn report(
         figures: figures::of(status),
         probes: probes.iter().map(|observation| probe(observation)).collect(),
         nodes,
+        vip_holder: status.vip_holder.clone(),
         route: Route::from(&status.route),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use defib_engine::ledger::LimitUse;
 use defib_engine::status::Status;
 use defib_engine::time::Tick;
 use serde::{Deserialize, Serialize};
@@ -43,14 +44,39 @@ pub struct State {
     pub unknown: Vec<Unknown>,
     /// What each playbook would do, or why it holds.
     pub decisions: Vec<Plan>,
+    /// Every window of every playbook's limits; empty where no journal is kept, for then nothing is known of them.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
     /// The run that is under way.
     pub run: Option<Run>,
     /// The pauses in force.
     pub pauses: Vec<Pause>,
+    /// Who answers at the virtual address; none: nobody does, or it cannot be told.
+    #[serde(default)]
+    pub vip_holder: Option<String>,
     /// The way to a living API server.
     pub route: Route,
     /// The journal answers.
     pub journal_answers: bool,
+}
+
+/// One sliding window of a playbook's limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The playbook.
+    pub playbook: String,
+    /// The node, or `cluster`.
+    pub scope: String,
+    /// Runs within the window.
+    pub used: u32,
+    /// How many it may have.
+    pub of: u32,
+    /// How long it is, in seconds.
+    pub window_s: u64,
+    /// It is full, and has room again in so many milliseconds; none: it has room, or it may never have a run.
+    pub room_in_ms: Option<u64>,
+    /// A person must look first, whatever the window says.
+    pub exhausted: bool,
 }
 
 /// An open incident.
@@ -180,6 +206,7 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
         age_ms: frame.age_ms,
         mode: frame.mode,
         armed: frame.armed,
+        limits: if frame.without_journal.is_some() { Vec::new() } else { limits(status, frame.now) },
         without_journal: frame.without_journal,
         root: status.worst().map(|incident| Named::from(&incident.root)),
         incidents: status
@@ -221,9 +248,23 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
                 until_ms: pause.until.map(|until| until.0),
             })
             .collect(),
+        vip_holder: status.vip_holder.clone(),
         route: Route::from(&status.route),
         journal_answers: judged && status.store_answers,
     }
+}
+
+fn limits(status: &Status, now: Tick) -> Vec<Limit> {
+    let limit = |one: &LimitUse| Limit {
+        playbook: one.playbook.clone(),
+        scope: one.subject.to_string(),
+        used: one.used,
+        of: one.of,
+        window_s: one.window.as_secs(),
+        room_in_ms: one.room_at.map(|at| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX)),
+        exhausted: one.exhausted,
+    };
+    status.limits.iter().map(limit).collect()
 }
 
 /// A record as it is told.

@@ -346,6 +346,11 @@ impl Cluster {
                     judgement: one.judgement,
                 })
                 .collect(),
+            limits: self
+                .playbooks
+                .iter()
+                .flat_map(|playbook| self.ledger.limit_uses(&self.id, &self.settings.nodes, playbook, now))
+                .collect(),
             run: self.run.as_ref().map(|run| status::RunStatus {
                 id: run.id.clone(),
                 playbook: run.playbook.name.clone(),
@@ -353,6 +358,7 @@ impl Cluster {
                 phase: run.phase.name(),
             }),
             pauses: self.desk.pauses_since(None).map(|(pause, _)| pause.clone()).collect(),
+            vip_holder: self.view(now, elsewhere).vip_holder().cloned(),
             route: self.router.route().clone(),
             figures: crate::figures::of(&self.view(now, elsewhere)),
             store_answers: self.store_answers,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::event::{Ack, Kept};
+use crate::finding::Subject;
 use crate::observation::{ClusterId, NodeName};
 use crate::playbook::{ActionClass, Limit, Playbook};
 use crate::time::{Human, Now, Tick, UnixMs};
@@ -90,6 +91,33 @@ pub struct Wanted<'a> {
     pub node: &'a NodeName,
     /// For which playbook.
     pub playbook: &'a Playbook,
+}
+
+/// One sliding window of a playbook's limits, and how much of it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitUse {
+    /// The playbook.
+    pub playbook: String,
+    /// A node, or the cluster as a whole.
+    pub subject: Subject,
+    /// Runs within the window; more than `of` only where a person passed the limit.
+    pub used: u32,
+    /// How many it may have.
+    pub of: u32,
+    /// How long it is.
+    pub window: Duration,
+    /// It is full, and has room again then; none: it has room, or it may never have a run.
+    pub room_at: Option<Tick>,
+    /// It ran so often on this node without a lasting cure that a person must look first, whatever the window says.
+    pub exhausted: bool,
+}
+
+impl LimitUse {
+    /// How many runs it has room for.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        if self.exhausted { 0 } else { self.of.saturating_sub(self.used) }
+    }
 }
 
 /// Reservations older than this are forgotten: no limit may have a longer window.
@@ -197,6 +225,32 @@ impl Ledger {
         }
         let over = [node_window.full_for, cluster_window.full_for, cooldown, spacing].into_iter().flatten().max();
         Room { text, over, exhausted }
+    }
+
+    /// Every window of a playbook's limits in a cluster: the cluster's first, then each node's.
+    pub(crate) fn limit_uses(
+        &self,
+        cluster: &ClusterId,
+        nodes: &[NodeName],
+        playbook: &Playbook,
+        now: Now,
+    ) -> Vec<LimitUse> {
+        let rows = || self.rows.iter().filter(|row| row.what.cluster == *cluster && row.what.playbook == playbook.name);
+        let limit_use = |subject: Subject, window: Window, exhausted| LimitUse {
+            playbook: playbook.name.clone(),
+            subject,
+            used: u32::try_from(window.used).unwrap_or(u32::MAX),
+            of: window.limit.count,
+            window: window.limit.window,
+            room_at: window.full_for.filter(|_| window.limit.count > 0).map(|wait| now.mono + wait),
+            exhausted,
+        };
+        let whole = limit_use(Subject::Cluster, self.window(rows(), playbook.limits.per_cluster, now), false);
+        let of_node = |node: &NodeName| {
+            let window = self.window(rows().filter(|row| row.what.node == *node), playbook.limits.per_node, now);
+            limit_use(Subject::Node(node.clone()), window, self.is_exhausted(cluster, node, &playbook.name, now))
+        };
+        std::iter::once(whole).chain(nodes.iter().map(of_node)).collect()
     }
 
     fn window<'a>(&self, rows: impl Iterator<Item = &'a Row>, limit: Limit, now: Now) -> Window {

@@ -7,6 +7,7 @@ use crate::check::{Hold, Judgement};
 use crate::command::Pause;
 use crate::finding::{Class, Layer, Subject};
 use crate::incident::Incident;
+use crate::ledger::LimitUse;
 use crate::observation::NodeName;
 use crate::record::FindingKey;
 use crate::route::Route;
@@ -25,10 +26,14 @@ pub struct Status {
     pub incidents: Vec<Incident>,
     /// What would be done about the open findings, or why not.
     pub decisions: Vec<Decision>,
+    /// Every window of every playbook's limits, as the ledger has it.
+    pub limits: Vec<LimitUse>,
     /// The run that is under way.
     pub run: Option<RunStatus>,
     /// The pauses in force: by command, by file.
     pub pauses: Vec<Pause>,
+    /// Who answers at the virtual address, told by its certificate; none: nobody does, or it cannot be told.
+    pub vip_holder: Option<NodeName>,
     /// How to reach the API servers.
     pub route: Route,
     /// The figures of every node; those of one that was never asked are all none.

@@ -320,6 +320,12 @@ impl<'a> View<'a> {
         self.nodes().iter().find(long).and(self.world.windows.holder())
     }
 
+    /// Who answers at the virtual address at present, where its certificate tells.
+    #[must_use]
+    pub fn vip_holder(&self) -> Option<&'a NodeName> {
+        self.look(&Target::Vip(self.cluster.clone()), ProbeKind::Vip).facts().and(self.world.windows.holder())
+    }
+
     /// The services of a node.
     #[must_use]
     pub fn services(&self, node: &NodeName) -> Option<&'a TalosServices> {

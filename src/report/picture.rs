@@ -200,7 +200,10 @@ fn places(report: &Report, page: &mut Page) {
     let vip = report.probes.iter().find(|probe| probe.kind == "vip");
     let text = match vip {
         None => "- not asked".to_owned(),
-        Some(probe) if probe.outcome == "healthy" => format!("✓ answers in {} ms", probe.took_ms),
+        Some(probe) if probe.outcome == "healthy" => {
+            let holder = report.vip_holder.as_ref().map_or(String::new(), |node| format!(" on {node}"));
+            format!("✓ answers{holder} in {} ms", probe.took_ms)
+        }
         Some(probe) if probe.outcome == "unknown" => format!("? {}", probe.text),
         Some(probe) => format!("✗ {}", probe.text),
     };

@@ -136,3 +136,21 @@ fn five_runs_in_a_day_exhaust_a_playbook_on_a_node_until_somebody_looks() {
     assert!(!again(17 * 3_600), "an acknowledgement outlives the process");
     assert!(again(-1), "one that came before the runs says nothing of them");
 }
+
+#[test]
+fn the_uses_of_the_limits_agree_with_the_room() {
+    let ledger = Ledger::open(vec![row("n", "a", 10_000), row("n", "b", 11_000)], &[], now(0, 12_000));
+    let nodes = ["n".to_owned(), "other".to_owned()];
+    let uses = |at| ledger.limit_uses(&"c".into(), &nodes, &restart(), at);
+    let told = |at| -> Vec<_> {
+        let told = |one: LimitUse| (one.subject.to_string(), one.used, one.of, one.left(), one.room_at);
+        uses(at).into_iter().map(told).collect()
+    };
+    let full = Some(Tick(1_600_000));
+    let cluster = ("cluster".to_owned(), 2, 3, 1, None);
+    let other = ("other".to_owned(), 0, 2, 2, None);
+    assert_eq!(told(now(0, 12_000)), [cluster.clone(), ("n".to_owned(), 2, 2, 0, full), other.clone()]);
+    assert_eq!(uses(now(0, 12_000)), uses(now(1_599, 13_599)), "time alone changes nothing until there is room");
+    assert_eq!(told(now(1_600, 13_600)), [cluster, ("n".to_owned(), 1, 2, 1, None), other]);
+    assert!(ledger.limit_uses(&"elsewhere".into(), &nodes, &restart(), now(0, 12_000)).iter().all(|one| one.used == 0));
+}

@@ -51,6 +51,7 @@ fn report(nodes: &[&str]) -> Report {
         figures: BTreeMap::new(),
         probes: Vec::new(),
         nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        vip_holder: None,
         route: crate::api::Route { direct: false, ready: Vec::new() },
     }
 }
@@ -198,4 +199,13 @@ fn a_risk_warns_and_advice_comes_last_and_neither_is_an_outage() {
     report.findings.push(finding("etcd-no-leader", "cluster", "none", &[named("host-starved", "cp1")]));
     let text = screen(&report);
     assert!(text.contains("WHY") && !text.contains("RISKS"), "a risk that explains stands among the causes: {text}");
+}
+
+#[test]
+fn the_holder_of_the_address_is_named_where_it_is_known() {
+    let answers =
+        Probe { target: "vip".to_owned(), kind: "vip", outcome: "healthy".to_owned(), text: String::new(), took_ms: 3 };
+    let report = Report { vip_holder: Some("cp2".to_owned()), probes: vec![answers], ..report(&["cp1", "cp2"]) };
+    assert!(screen(&report).contains("✓ answers on cp2 in 3 ms"));
+    assert!(screen(&Report { vip_holder: None, ..report }).contains("✓ answers in 3 ms"));
 }

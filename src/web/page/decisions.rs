@@ -61,7 +61,14 @@ fn plan(scene: &Scene<'_>, decision: &Decision, word: &'static str, html: &mut H
         }
         let id = format!("why-{}-{}", decision.playbook, decision.node);
         html.element("details", &[("id", &id)], |html| {
-            html.leaf("summary", &[], format!("{} checks pass", decision.judgement.passed.len()));
+            html.leaf(
+                "summary",
+                &[],
+                match decision.judgement.passed.len() {
+                    1 => "1 check passes".to_owned(),
+                    checks => format!("{checks} checks pass"),
+                },
+            );
             html.element("ul", &[("class", &"passed")], |html| {
                 for (check, text) in &decision.judgement.passed {
                     html.element("li", &[], |html| {

@@ -58,12 +58,29 @@ fn row(scene: &Scene<'_>, layer: Layer, html: &mut Html) {
 fn vip(scene: &Scene<'_>, html: &mut Html) {
     let Some(vip) = &scene.watched.vip else { return };
     let mut found = at(scene, Layer::Vip, &Subject::Cluster);
-    if found.level == Level::Well {
-        found.word = format!("{vip} answers");
-    }
+    let nodes = &scene.watched.nodes;
+    let holder = scene.status.and_then(|status| status.vip_holder.as_ref()).filter(|holder| nodes.contains(holder));
     html.element("tr", &[("class", &"vip")], |html| {
         html.leaf("th", &[("scope", &"row")], Layer::Vip.name());
-        cell(&found, scene.watched.nodes.len(), html);
+        let Some(holder) = holder else {
+            if found.level == Level::Well {
+                found.word = format!("{vip} answers");
+            }
+            cell(&found, nodes.len(), html);
+            return;
+        };
+        if found.level == Level::Well {
+            found.word = "here".to_owned();
+            found.text.clone_from(vip);
+        }
+        for node in nodes {
+            if node == holder {
+                cell(&found, 1, html);
+            } else {
+                let label = format!("{vip} is not here");
+                html.leaf("td", &[("class", &"elsewhere"), ("title", &label)], "–");
+            }
+        }
     });
 }
 

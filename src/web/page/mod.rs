@@ -11,6 +11,7 @@ mod frame;
 mod grid;
 mod headline;
 mod incident;
+mod limits;
 mod overview;
 mod strips;
 #[cfg(test)]
@@ -96,6 +97,7 @@ pub(super) fn cluster(scene: &Scene<'_>) -> String {
                 strips::section(scene, html);
             });
             decisions::section(scene, html);
+            limits::section(scene, html);
             timeline::section(scene, html);
         },
     )

@@ -3,6 +3,7 @@
 use defib_engine::check::{Hold, Judgement, Lift};
 use defib_engine::finding::{Class, Layer, Subject};
 use defib_engine::incident::Incident;
+use defib_engine::ledger::LimitUse;
 use defib_engine::record::{FindingKey, IncidentState};
 use defib_engine::settings::Mode;
 use defib_engine::status::{Decision, Finding, RunStatus, Unknown};
@@ -341,4 +342,48 @@ fn a_review_offers_only_what_no_guard_holds() {
     assert!(!page.contains("data-revision"), "a form that is being filled in is not swapped");
     let refused = review((&watched(), &settled), (&[], age), None, Err("the daemon is ending"), &stamp());
     assert!(refused.contains("the daemon is ending"));
+}
+
+#[test]
+fn the_limits_are_gauges_with_figures_in_words() {
+    let hour = Duration::from_secs(3600);
+    let one = |subject, used, room_at, exhausted| LimitUse {
+        playbook: "restart-kubelet".to_owned(),
+        subject,
+        used,
+        of: 2,
+        window: hour,
+        room_at,
+        exhausted,
+    };
+    let node = |name: &str| Subject::Node(name.to_owned());
+    let limits = vec![
+        one(Subject::Cluster, 1, None, false),
+        one(node("cp1"), 3, Some(Tick(2_340_000)), false),
+        one(node("cp2"), 0, None, false),
+        one(node("cp3"), 1, None, true),
+    ];
+    let status = Status { limits, ..healthy() };
+    let page = shown(&watched(), Some(&status), &[], Duration::ZERO);
+    let gauge = |class: &str, text: &str, value: u32, scope: &str| {
+        let meter =
+            format!(r#"<meter min="0" max="2" value="{value}" aria-label="restart-kubelet {scope}: runs used">"#);
+        format!(r#"<li class="{class}"><b>{scope}</b> {text}{meter}"#)
+    };
+    assert!(page.contains(&gauge("room", "1 of 2 in 1h", 1, "cluster")), "{page}");
+    assert!(page.contains(&gauge("full", "3 of 2 in 1h", 2, "cp1")), "a limit that a person passed is full");
+    assert!(page.contains(&gauge("room", "0 of 2 in 1h", 0, "cp2")));
+    assert!(page.contains(&gauge("full", "1 of 2 in 1h", 1, "cp3")));
+    assert!(page.contains("! full, room in 24m") && page.contains("! exhausted, until acknowledged"));
+}
+
+#[test]
+fn the_address_stands_on_its_holder_where_the_certificate_tells() {
+    let row = |status: &Status| {
+        let page = shown(&watched(), Some(status), &[], Duration::ZERO);
+        read(page.split(r#"<tr class="vip">"#).nth(1).unwrap().split("</tr>").next().unwrap())
+    };
+    let held = Status { vip_holder: Some("cp2".to_owned()), ..healthy() };
+    assert_eq!(row(&held), "vip–✓ here–");
+    assert!(row(&healthy()).contains("192.0.2.100:6443 answers"));
 }
