@@ -140,13 +140,20 @@ pub struct Pause {
 pub struct Route {
     /// Past the virtual address.
     pub direct: bool,
+    /// Since when; Unix milliseconds. None: it is not, or that was not written down.
+    #[serde(default)]
+    pub direct_since_ms: Option<i64>,
     /// The nodes whose API servers are ready, best first.
     pub ready: Vec<String>,
 }
 
 impl From<&defib_engine::route::Route> for Route {
     fn from(route: &defib_engine::route::Route) -> Route {
-        Route { direct: route.direct, ready: route.ready.clone() }
+        Route {
+            direct: route.direct,
+            direct_since_ms: route.direct_since.map(|since| since.0),
+            ready: route.ready.clone(),
+        }
     }
 }
 

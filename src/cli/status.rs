@@ -84,7 +84,8 @@ fn now(state: &State) -> Vec<String> {
     lines.extend(state.without_journal.iter().map(|why| format!("  observing only: {why}")));
     if state.route.direct {
         let first = state.route.ready.first().map_or("no API server is ready", String::as_str);
-        lines.push(format!("  route: direct to {first}"));
+        let since = state.route.direct_since_ms.map_or(String::new(), |since| format!(", since {}", wall::time(since)));
+        lines.push(format!("  route: direct to {first}{since}"));
     }
     for plan in &state.decisions {
         for hold in &plan.holds {

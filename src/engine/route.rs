@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::observation::{Facts, NodeName, Observation, ProbeKind, Seen, Target, Why};
-use crate::time::{Human, Tick};
+use crate::time::{Human, Tick, UnixMs};
 use crate::view::{Look, View};
 
 /// The virtual address must have answered well for this long before the route goes back to it: kube-vip's lease may move
@@ -32,6 +32,8 @@ pub struct Route {
     /// The virtual address is dead: people and programs go to the first of `ready` directly. It stays so while nobody is
     /// ready, for then there is no better way either.
     pub direct: bool,
+    /// Since when it is `direct`; none: it is not, or an earlier process did not write it down.
+    pub direct_since: Option<UnixMs>,
     /// The API servers that are ready, the best first.
     pub ready: Vec<NodeName>,
     /// Those that were ready and failed at the last look, which no finding confirms yet. Not written down.
@@ -85,7 +87,12 @@ impl Router {
         let ready: Vec<_> = saved.ready.iter().filter(|node| nodes.contains(node)).cloned().collect();
         Router {
             named: ready.first().cloned(),
-            route: Route { direct: saved.direct, ready, suspect: Vec::new() },
+            route: Route {
+                direct: saved.direct,
+                direct_since: saved.direct_since.filter(|_| saved.direct),
+                ready,
+                suspect: Vec::new(),
+            },
             ..Router::default()
         }
     }
@@ -111,6 +118,9 @@ impl Router {
             self.route.direct = true;
         } else if !asked || (!vip_lost && self.well_since.is_some_and(|since| view.now.since(since) >= WELL_FOR)) {
             self.route.direct = false;
+        }
+        if self.route.direct != was_direct {
+            self.route.direct_since = self.route.direct.then_some(view.wall);
         }
         self.told(was_direct)
     }

@@ -12,7 +12,7 @@
 //! | `outcome` | run, step, action, outcome, text |
 //! | `run` | run, state (recovered, failed, withdrawn), text |
 //! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits; boot, boot_ms |
-//! | `route` | direct, ready [node, the best first], text |
+//! | `route` | direct, direct_since_ms or null, ready [node, the best first], text |
 
 use std::time::Duration;
 
@@ -111,7 +111,13 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs, boot: Option<&Boot>) -> N
                 "run": run, "step": step.0, "action": action, "outcome": outcome.name(), "text": outcome.detail(),
             }),
         ),
-        Record::Route { route, text } => ("route", json!({"direct": route.direct, "ready": route.ready, "text": text})),
+        Record::Route { route, text } => {
+            let since_ms = route.direct_since.map(|since| since.0);
+            let body = json!({
+                "direct": route.direct, "direct_since_ms": since_ms, "ready": route.ready, "text": text
+            });
+            ("route", body)
+        }
         Record::Run { run, state, text } => ("run", json!({"run": run, "state": state.to_string(), "text": text})),
         Record::Command { by, order } => ("command", command(by, order, boot)),
     };
@@ -210,6 +216,7 @@ fn route(body: &Value) -> Route {
     let ready = body.get("ready").and_then(Value::as_array).into_iter().flatten();
     Route {
         direct: body.get("direct").and_then(Value::as_bool).unwrap_or(false),
+        direct_since: body.get("direct_since_ms").and_then(Value::as_i64).map(UnixMs),
         ready: ready.filter_map(Value::as_str).map(str::to_owned).collect(),
         suspect: Vec::new(),
     }

@@ -101,7 +101,7 @@ impl Scene {
 
 fn route(ready: &[&str], suspect: &[&str]) -> Route {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    Route { direct: false, ready: names(ready), suspect: names(suspect) }
+    Route { ready: names(ready), suspect: names(suspect), ..Route::default() }
 }
 
 /// How reading ended: `Ok` with everything up to the end, or the kind of error.

@@ -92,7 +92,8 @@ impl Play {
 }
 
 fn saved(direct: bool, ready: &[&str]) -> Route {
-    Route { direct, ready: ready.iter().map(ToString::to_string).collect(), suspect: Vec::new() }
+    let ready = ready.iter().map(ToString::to_string).collect();
+    Route { direct, direct_since: direct.then_some(UnixMs(7)), ready, suspect: Vec::new() }
 }
 
 #[test]
@@ -206,4 +207,24 @@ fn without_a_virtual_address_nothing_is_direct() {
     play.settings.sources.remove(&ProbeKind::Vip);
     play.node(CP1, true, 3);
     assert!(!play.judge(true).0);
+}
+
+#[test]
+fn since_when_it_is_direct_outlives_a_restart_and_ends_with_it() {
+    let nodes = [CP1, CP2].map(str::to_owned);
+    let since = |route: &Route| Router::restored(route, &nodes).route().direct_since;
+    assert_eq!(since(&saved(true, &[CP1])), Some(UnixMs(7)));
+    assert_eq!(since(&Route { direct: false, ..saved(true, &[CP1]) }), None);
+    let mut play = Play::new(Route::default());
+    play.well();
+    assert_eq!(play.router.route().direct_since, None);
+    play.vip(false);
+    play.judge(true);
+    assert_eq!(play.router.route().direct_since, Some(UnixMs::default()));
+    play.vip(true);
+    play.wait(1);
+    play.judge(false);
+    play.wait(31);
+    play.well();
+    assert_eq!((play.router.route().direct, play.router.route().direct_since), (false, None));
 }

@@ -52,7 +52,7 @@ fn report(nodes: &[&str]) -> Report {
         probes: Vec::new(),
         nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
         vip_holder: None,
-        route: crate::api::Route { direct: false, ready: Vec::new() },
+        route: crate::api::Route { direct: false, direct_since_ms: None, ready: Vec::new() },
     }
 }
 

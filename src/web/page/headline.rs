@@ -3,8 +3,10 @@
 use defib_engine::diagnosis;
 use defib_engine::finding::Layer;
 use defib_engine::record::FindingKey;
+use defib_engine::route::{Route, WELL_FOR};
 use defib_engine::settings::Mode;
-use defib_engine::status::{Finding, Status};
+use defib_engine::status::{Decision, Finding, Status};
+use defib_engine::time::Human;
 
 use super::super::html::Html;
 use super::{Scene, words};
@@ -53,11 +55,31 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
                 html.classed("b", "label", "Doing ");
                 html.say(doing(scene.settled.mode, status));
             });
+            if status.route.direct {
+                html.element("p", &[("class", &"route")], |html| route(&status.route, html));
+            }
             if !status.store_answers {
                 html.classed("p", "warning", "! The journal does not answer: nothing is done until it does.");
             }
         },
     );
+}
+
+/// Where people and programs are sent while the virtual address is dead.
+fn route(route: &Route, html: &mut Html) {
+    html.classed("b", "label", "Route ");
+    match route.ready.first() {
+        Some(first) => {
+            html.say("directly to ");
+            html.leaf("b", &[], first);
+        }
+        None => html.say("past the virtual address, but no API server is ready"),
+    }
+    if let Some(since) = route.direct_since {
+        html.say(", since ");
+        words::time(html, since.0);
+    }
+    html.say(format!(", until the virtual address has been well for {}.", Human(WELL_FOR)));
 }
 
 fn word(level: Level) -> &'static str {
@@ -145,9 +167,9 @@ pub(super) fn root(status: &Status) -> Option<(String, &str)> {
     Some((incident.root.to_string(), if text.is_empty() { meaning } else { text }))
 }
 
-fn doing(mode: Mode, status: &Status) -> String {
+pub(super) fn doing(mode: Mode, status: &Status) -> String {
     if let Some(run) = &status.run {
-        return format!("{} {} on {}: {}.", run.id, run.playbook, run.node, run.phase);
+        return format!("{} on {}, {}: {}.", run.playbook, run.node, run.id, run.phase);
     }
     if let Some(pause) = status.pauses.first() {
         return format!("nothing by itself: paused by {}.", pause.by);
@@ -159,15 +181,16 @@ fn doing(mode: Mode, status: &Status) -> String {
             "nothing: no playbook is called for by what is open.".to_owned()
         };
     }
-    let would: Vec<String> = status
-        .decisions
-        .iter()
-        .filter(|one| one.would())
-        .map(|one| format!("{} on {}", one.playbook, one.node))
-        .collect();
-    match (would.as_slice(), mode) {
-        ([], _) => "nothing: every playbook that is called for is held; see below why.".to_owned(),
-        (would, Mode::Observe) => format!("nothing, in mode observe; it would run {}.", would.join(", ")),
-        (would, Mode::Act) => format!("about to run {}, where a person's permission is not missing.", would.join(", ")),
+    let names = |of: fn(&&Decision) -> bool| {
+        let named = |one: &Decision| format!("{} on {}", one.playbook, one.node);
+        status.decisions.iter().filter(of).map(named).collect::<Vec<String>>().join(", ")
+    };
+    let would = names(|one| one.would());
+    let free = names(|one| one.judgement.holds.is_empty());
+    match mode {
+        _ if would.is_empty() => "nothing: every playbook that is called for is held; see below why.".to_owned(),
+        Mode::Observe => format!("nothing, in mode observe; it would run {would}."),
+        Mode::Act if free.is_empty() => format!("nothing: {would} waits for a person's permission alone."),
+        Mode::Act => format!("about to run {free}."),
     }
 }

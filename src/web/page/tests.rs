@@ -236,7 +236,7 @@ fn a_run_is_shown_while_it_goes() {
     let run =
         RunStatus { id: "R-3".into(), playbook: "restart-kubelet".into(), node: "cp1".into(), phase: "verifying" };
     let page = shown(&watched(), Some(&Status { run: Some(run), ..outage() }), &[], Duration::ZERO);
-    assert!(read(&page).contains("Doing R-3 restart-kubelet on cp1: verifying."));
+    assert!(read(&page).contains("Doing restart-kubelet on cp1, R-3: verifying."));
 }
 
 #[test]
@@ -386,4 +386,35 @@ fn the_address_stands_on_its_holder_where_the_certificate_tells() {
     let held = Status { vip_holder: Some("cp2".to_owned()), ..healthy() };
     assert_eq!(row(&held), "vip–✓ here–");
     assert!(row(&healthy()).contains("192.0.2.100:6443 answers"));
+}
+
+#[test]
+fn the_way_past_a_dead_address_is_said_with_its_node_and_since_when() {
+    use defib_engine::route::Route;
+    let since = Some(UnixMs(NOW_MS - 60_000));
+    let direct = Route { direct: true, direct_since: since, ready: vec!["cp2".to_owned()], suspect: Vec::new() };
+    let text = |route| read(&shown(&watched(), Some(&Status { route, ..outage() }), &[], Duration::ZERO));
+    let said = "Route directly to cp2, since 03:13:07Z, until the virtual address has been well for 30s.";
+    assert!(text(direct.clone()).contains(said));
+    assert!(
+        text(Route { ready: Vec::new(), ..direct }).contains("past the virtual address, but no API server is ready")
+    );
+    assert!(!text(Route::default()).contains("Route "));
+}
+
+#[test]
+fn what_is_being_done_is_what_nothing_holds() {
+    let doing = |holds: Vec<Hold>| {
+        let mut status = outage();
+        status.decisions.truncate(1);
+        status.decisions[0].judgement.holds = holds;
+        headline::doing(Mode::Act, &status)
+    };
+    let hold = |check| Hold { check, text: String::new(), lifts: Lift::Person };
+    assert_eq!(doing(vec![]), "about to run restart-kubelet on cp1.");
+    assert_eq!(
+        doing(vec![hold("authority")]),
+        "nothing: restart-kubelet on cp1 waits for a person's permission alone."
+    );
+    assert!(doing(vec![hold("quorum")]).starts_with("nothing: every playbook"));
 }
