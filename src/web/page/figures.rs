@@ -47,5 +47,9 @@ fn percent(value: f64) -> String {
 /// Milliseconds to two places below ten, for a disk that is well answers within a few.
 fn length(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1000.0;
-    if ms < 10.0 { format!("{ms:.1} ms") } else { Human(duration).to_string() }
+    match ms {
+        ..10.0 => format!("{ms:.1} ms"),
+        10.0..1_000.0 => format!("{ms:.0} ms"),
+        _ => Human(duration).to_string(),
+    }
 }
