@@ -472,3 +472,33 @@ async fn one_that_waits_for_its_store_lives_and_one_that_is_silent_is_told_by_it
     assert_eq!(seen, Seen::Unhealthy(Failure::Timeout(Stage::Response)));
     assert!(began.elapsed() < LONG / 2);
 }
+
+/// Answers `/livez` once among all its connections, and says nothing ever after.
+async fn lives_once(mut stream: TlsStream<TcpStream>) {
+    static SPOKE: AtomicUsize = AtomicUsize::new(0);
+    while let Some(head) = request(&mut stream).await {
+        if head.starts_with("GET /livez?exclude=etcd ") && SPOKE.fetch_add(1, Ordering::SeqCst) == 0 {
+            let _ = stream.write_all(OK).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_falls_silent_while_its_store_is_waited_for_is_told_before_the_wait_ends() {
+    let world = World::new();
+    let sign = Duration::from_millis(600);
+    let (address, _) = world.serve(lives_once).await;
+    let began = Instant::now();
+    let deadlines = Deadlines { sign, whole: LONG * 10 };
+    let seen = poll::apiserver::poll(&world.client(address), ProbeKind::Apiserver, deadlines).await;
+    assert_eq!(seen, Seen::Unhealthy(Failure::Timeout(Stage::Response)));
+    assert!(began.elapsed() < LONG * 5);
+
+    let (address, connections) = world.serve(lives_only).await;
+    let deadlines = Deadlines { sign, whole: sign * 5 };
+    match poll::apiserver::poll(&world.client(address), ProbeKind::Apiserver, deadlines).await {
+        Seen::Healthy(Facts::Apiserver(facts)) => assert!(facts.live && !facts.ready, "{facts:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(connections.load(Ordering::SeqCst) > 2, "it was asked on and on");
+}

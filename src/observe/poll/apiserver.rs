@@ -1,13 +1,14 @@
 //! One API server, asked directly: is it ready, and where it is not, is the process well.
 //!
-//! `/readyz` alone while it says yes: one plain question over the held connection, for a ready server lives. Where it says
-//! no, or nothing for a moment, `/livez` is asked too: without etcd, for what remains tells of the process alone. Its checks
-//! wait up to 2 s each for etcd, one after the other: a `/readyz` that does not answer in time beside a `/livez` that did
-//! is a server that lives and is not ready, not a silent one. What is asked beside a silence goes over a fresh connection,
-//! whose failure names what truly failed: the machine, the process, or its answer.
+//! `/readyz` alone while it says yes: one plain question over the held connection, for a ready server lives. Where it
+//! says no, or nothing for a moment, `/livez` is asked too: without etcd, for what remains tells of the process alone.
+//! Its checks wait up to 2 s each for etcd, one after the other: a `/readyz` that does not answer in time beside a
+//! `/livez` that did is a server that lives and is not ready, not a silent one; it is asked again while the wait lasts,
+//! for it may fall silent then. What is asked beside a silence goes over a fresh connection, whose failure names what
+//! truly failed: the machine, the process, or its answer.
 
 use defib_engine::observation::{Apiserver, Facts, Failure, ProbeKind, Seen, Stage};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::kubernetes::{Answer, Kubernetes, Shown};
 use crate::client::{Trouble, detail};
@@ -41,8 +42,7 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
     tokio::pin!(ready);
     let beside = async {
         sleep_until(began + deadlines.sign / ALONE).await;
-        let answer = client.open(sign_by).await?.get(LIVE, sign_by).await?.authorized()?;
-        live(answer)
+        sign(client, sign_by).await
     };
     let beside = tokio::select! {
         biased;
@@ -65,7 +65,27 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
             Err(Trouble::Unknown(_)) => return readiness(ready.await?, began),
         },
     };
-    match ready.await {
+    // What spoke a moment ago may fall silent while its `/readyz` is still waited for: it is asked for a sign on and on.
+    let silence = async {
+        loop {
+            sleep(deadlines.sign).await;
+            let by = Instant::now() + deadlines.sign;
+            if by >= until {
+                return std::future::pending().await;
+            }
+            match sign(client, by).await {
+                // It spoke, if only to say that it has no time.
+                Ok(_) | Err(Trouble::Unknown(_) | Trouble::Failed(Failure::Status { .. })) => {}
+                Err(Trouble::Failed(failed)) => return failed,
+            }
+        }
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = &mut ready => answer,
+        failed = silence => return Err(failed.into()),
+    };
+    match answer {
         Ok(answer) => {
             let facts = readiness(answer, began)?;
             Ok(Apiserver { live: facts.ready || beside.live, ..facts })
@@ -75,6 +95,11 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
         }
         Err(trouble) => Err(trouble),
     }
+}
+
+/// Asks for a sign of life over a fresh connection.
+async fn sign(client: &Kubernetes, by: Instant) -> Result<Apiserver, Trouble> {
+    live(client.open(by).await?.get(LIVE, by).await?.authorized()?)
 }
 
 /// What `/readyz` tells; of life only that a ready server has it.

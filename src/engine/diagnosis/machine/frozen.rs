@@ -22,7 +22,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("host-starved", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
     ],
-    timing: Timing::ms(2_000, 2_000),
+    timing: Timing::ms(1_000, 2_000),
     assess,
 };
 
