@@ -269,6 +269,13 @@ impl Stage {
                     _ => return Err(format!("no step can `{clauses}`")),
                 });
             }
+            (node, "a held connection ends") => {
+                let (name, kind) = node.split_once(' ').ok_or_else(|| format!("of which probe of `{node}`?"))?;
+                let target = Target::Node(self.cluster.clone(), name.to_owned());
+                let kind = ProbeKind::named(kind).ok_or_else(|| format!("there is no probe `{kind}`"))?;
+                self.fleet.handle(Event::Suspected { target, kind }, self.clocks());
+                return self.drain();
+            }
             _ => self.world.set(subject, clauses, self.now)?,
         }
         Ok(())
