@@ -257,7 +257,8 @@ impl<'a> Talk<'a> {
                 let text = format!("nothing holds it: {} on {} would be done; nothing was", plan.playbook, plan.node);
                 return self.say(End::new(Exit::Well, "would", text), &found, Some(plan), None);
             }
-            if again && !asks(self.typed) {
+            // A word that was given beforehand was given to another plan.
+            if again && (self.typed.yes || !asks(self.typed)) {
                 let text = "the plan changed after it was chosen; nothing was done, ask again".to_owned();
                 return self.say(End::new(Exit::Held, "held", text), &found, Some(plan), None);
             }

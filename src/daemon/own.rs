@@ -35,13 +35,10 @@ pub(super) async fn live(journal: PathBuf) {
 
 /// Watches until the loop is gone.
 pub(super) async fn watch(journal: PathBuf, clock: Clock, events: mpsc::Sender<Event>) {
-    let mut told = None;
+    let (mut told, mut late) = (None, Duration::ZERO);
     loop {
         let folder = journal.clone();
         let Ok(pause_file) = tokio::task::spawn_blocking(move || pause_file(&folder)).await else { return };
-        let asleep = clock.tick();
-        tokio::time::sleep(EVERY).await;
-        let late = clock.tick().since(asleep).saturating_sub(EVERY);
         let health = ObserverHealth { late, pause_file };
         // A few milliseconds of lateness are every timer's.
         let news = told.as_ref().is_none_or(|old: &ObserverHealth| {
@@ -53,6 +50,9 @@ pub(super) async fn watch(journal: PathBuf, clock: Clock, events: mpsc::Sender<E
         if news {
             told = Some(health);
         }
+        let asleep = clock.tick();
+        tokio::time::sleep(EVERY).await;
+        late = clock.tick().since(asleep).saturating_sub(EVERY);
         if events.is_closed() {
             return;
         }
@@ -62,7 +62,7 @@ pub(super) async fn watch(journal: PathBuf, clock: Clock, events: mpsc::Sender<E
 /// The first line of the pause file; none where there is no such file. One that cannot be read pauses all the same.
 fn pause_file(journal: &Path) -> Option<String> {
     let file = journal.join(FILE);
-    if !file.try_exists().unwrap_or(false) {
+    if file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -90,5 +90,8 @@ mod tests {
         assert_eq!(pause_file(folder.path()).unwrap(), "moving racks");
         std::fs::write(folder.path().join(FILE), vec![0xff; 10_000]).unwrap();
         assert!(pause_file(folder.path()).unwrap().len() < 1_000);
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join(FILE)).unwrap();
+        assert!(pause_file(folder.path()).unwrap().contains("cannot be read"), "a link to nowhere pauses all the same");
     }
 }

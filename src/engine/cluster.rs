@@ -157,6 +157,9 @@ impl Cluster {
     fn stored(&mut self, batch: u64, result: Result<(), String>, now: Now) {
         self.store_answers = result.is_ok();
         self.desk.stored(batch, &result);
+        if result.is_err() {
+            self.forget_unwritten();
+        }
         self.store_owes_since = (batch < self.last_batch).then_some(now.mono);
         let Some(run) =
             self.run.as_mut().filter(|run| matches!(run.phase, Phase::Reserving { batch: b } if b == batch))
@@ -173,6 +176,14 @@ impl Cluster {
         }
     }
 
+    /// A person whose command was not written down was told that nothing was begun: so nothing is.
+    fn forget_unwritten(&mut self) {
+        if let Some(run) = self.run.take_if(|run| run.person.is_some() && !run.is_reserved()) {
+            let text = "nothing was reserved or started: the journal did not take the command".to_owned();
+            self.records.push(Record::Run { run: run.id, state: RunEnd::Withdrawn, text });
+        }
+    }
+
     /// Judges everything again, if anything happened or the time has come.
     pub(crate) fn poll(&mut self, now: Now, elsewhere: Elsewhere, allowance: &mut Allowance) -> Option<Ready> {
         if !self.dirty && now.mono < self.wake_at {
@@ -182,6 +193,7 @@ impl Cluster {
         if self.store_owes_since.is_some_and(|since| now.mono.since(since) > STORED_WITHIN) {
             self.store_answers = false;
             self.desk.give_up_waiting();
+            self.forget_unwritten();
         }
         let mut ready = Ready { cluster: self.id.clone(), ..Ready::default() };
         let mut batch = Batch {

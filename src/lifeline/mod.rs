@@ -77,9 +77,11 @@ impl Lifelines {
 /// somebody opens connections.
 fn within_descriptors(tasks: &mut [(Cluster, watch::Receiver<Route>)]) {
     let Some(limit) = descriptors() else { return };
+    // The client's, and one for each server that is tried at the same time.
+    let at_once = 1 + tasks.iter().map(|(cluster, _)| cluster.nodes.len()).max().unwrap_or(1);
     let listening = tasks.iter_mut().filter_map(|(cluster, _)| Some((&cluster.name, cluster.lifeline.as_mut()?)));
     let listening: Vec<_> = listening.filter(|(_, lifeline)| lifeline.listen.is_some()).collect();
-    let each = limit.saturating_sub(DESCRIPTORS_FOR_US) / 2 / listening.len().max(1);
+    let each = limit.saturating_sub(DESCRIPTORS_FOR_US) / at_once / listening.len().max(1);
     for (cluster, lifeline) in listening.into_iter().filter(|(_, lifeline)| lifeline.connections > each) {
         let asked = lifeline.connections;
         tracing::warn!(cluster, asked, each, limit, "the lifeline takes fewer connections: too few file descriptors");

@@ -6,7 +6,7 @@
 //! bytes of a command.
 
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub fn path(journal: &Path) -> PathBuf {
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    /// Which file it is: device and inode.
+    file: (u64, u64),
 }
 
 impl Socket {
@@ -56,8 +58,9 @@ impl Socket {
         let _ = std::fs::remove_file(&hidden);
         let listener = UnixListener::bind(&hidden)?;
         std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+        let own = std::fs::metadata(&hidden)?;
         std::fs::rename(&hidden, &path)?;
-        Ok(Socket { listener, path })
+        Ok(Socket { listener, path, file: (own.dev(), own.ino()) })
     }
 
     /// Serves until it is dropped.
@@ -96,7 +99,10 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        // Another process may have the journal, and a socket of its own here, by the time that this one has ended.
+        if std::fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -151,6 +151,12 @@ impl Cluster {
         if for_.is_zero() || for_ > PAUSE_MAX {
             return Err(Reply::Refused(format!("a pause lasts at most {}, not {}", Human(PAUSE_MAX), Human(for_))));
         }
+        // Whoever paused for longer counts on it.
+        if let Some(paused) = self.desk.paused.as_ref().filter(|paused| paused.ends > now.mono + for_) {
+            let (by, left) = (&paused.pause.by, Human(paused.ends.since(now.mono)));
+            let text = format!("{by} paused {} already, for {left} more: {}", self.id, paused.pause.reason);
+            return Err(Reply::Refused(format!("{text}; resume first where that is to end sooner")));
+        }
         let until = batch.at.after(for_);
         let pause = Pause { by: by.to_owned(), reason: reason.clone(), since: batch.at, until: Some(until) };
         self.desk.paused = Some(Paused { pause, ends: now.mono + for_, taken: now.mono });
