@@ -17,6 +17,7 @@ pub mod hub;
 pub mod journal;
 pub mod lifeline;
 pub mod metrics;
+pub mod model;
 pub mod observe;
 pub mod playbook;
 pub mod promtext;

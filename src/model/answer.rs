@@ -1,0 +1,183 @@
+//! What a probe of the model sees: the same observations that a real one would hand in, failures and deadlines included.
+
+use std::time::Duration;
+
+use defib_engine::observation::{
+    Apiserver, BackOff, Container, EtcdStatus, Facts, Failure, KubeletLog, NodeName, ProbeKind, Seen, Service, Stage,
+    TalosServices, Target, Vip, Why,
+};
+use defib_engine::view::APISERVER;
+
+use super::Model;
+use super::node::{Node, Process};
+
+/// The kubelet repeats its line about a wait this often.
+const SAID_EVERY: Duration = Duration::from_secs(14);
+/// How long a dial waits for a silent machine.
+const DIAL: Duration = Duration::from_millis(1_000);
+/// A slow disk holds a read up for this long.
+const SLOW: Duration = Duration::from_millis(600);
+
+impl Model {
+    /// What a question that leaves now will see, and after how long.
+    pub fn answer(&mut self, target: &Target, kind: ProbeKind) -> (Duration, Seen) {
+        let soon = Duration::from_millis(self.lottery.between(1, 5));
+        let (slow, seen) = self.seen(target, kind);
+        (soon + slow, seen)
+    }
+
+    fn seen(&self, target: &Target, kind: ProbeKind) -> (Duration, Seen) {
+        let silent = |stage| {
+            let after = if stage == Stage::Connect { DIAL.min(kind.deadline()) } else { kind.deadline() };
+            (after, Seen::Unhealthy(Failure::Timeout(stage)))
+        };
+        if self.isolated {
+            return silent(Stage::Connect);
+        }
+        match target {
+            Target::Canary(_) => (Duration::ZERO, Seen::Healthy(Facts::Canary)),
+            Target::Vip(_) => match self.vip.holder.as_ref().and_then(|name| Some((name, self.nodes.get(name)?))) {
+                Some((name, _)) if self.hidden.contains(name) => silent(Stage::Connect),
+                Some((name, node)) if node.answers() => self.apiserver(name, node, kind),
+                _ => silent(Stage::Connect),
+            },
+            Target::Node(_, name) => match self.nodes.get(name) {
+                Some(node) if node.answers() && !self.hidden.contains(name) => {
+                    if !node.executes() {
+                        return silent(Stage::Response);
+                    }
+                    self.asked(name, node, kind)
+                }
+                _ => silent(Stage::Connect),
+            },
+            #[expect(unreachable_patterns, reason = "targets that only a later probe has")]
+            _ => (Duration::ZERO, Seen::Unknown(Why::OwnSide("the model has no such target".to_owned()))),
+        }
+    }
+
+    fn asked(&self, name: &NodeName, node: &Node, kind: ProbeKind) -> (Duration, Seen) {
+        if node.ills.refuses_us {
+            return (Duration::ZERO, Seen::Unknown(Why::Unauthorized("status 401".to_owned())));
+        }
+        let slow = if node.ills.starved { Duration::from_millis(400) } else { Duration::ZERO };
+        match kind {
+            ProbeKind::TalosServices => (slow, Seen::Healthy(Facts::TalosServices(services(node)))),
+            ProbeKind::TalosContainers => (slow, Seen::Healthy(Facts::TalosContainers(containers(name, node)))),
+            ProbeKind::TalosKubeletLog => (slow, Seen::Healthy(Facts::TalosKubeletLog(self.kubelet_log(node)))),
+            ProbeKind::EtcdStatus | ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => {
+                let (after, seen) = self.etcd(name, node, kind);
+                (slow + after, seen)
+            }
+            ProbeKind::Apiserver => self.apiserver(name, node, kind),
+            _ => (slow, Seen::Unknown(Why::OwnSide(format!("the model does not answer {}", kind.name())))),
+        }
+    }
+
+    fn etcd(&self, name: &NodeName, node: &Node, kind: ProbeKind) -> (Duration, Seen) {
+        match node.etcd {
+            Process::Dead(_) => return (Duration::ZERO, Seen::Unhealthy(Failure::Refused)),
+            Process::Hung => return (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response))),
+            Process::Running(_) => {}
+        }
+        let took = if node.ills.slow_disk { SLOW } else { Duration::from_millis(1) };
+        match kind {
+            ProbeKind::EtcdReadLinearizable if !self.etcd.serves(name) => {
+                (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response)))
+            }
+            ProbeKind::EtcdReadLinearizable => (took, Seen::Healthy(Facts::EtcdRead { took })),
+            ProbeKind::EtcdReadSerializable => {
+                (Duration::ZERO, Seen::Healthy(Facts::EtcdRead { took: Duration::ZERO }))
+            }
+            _ => (Duration::ZERO, Seen::Healthy(Facts::EtcdStatus(self.etcd_status(name, node)))),
+        }
+    }
+
+    fn etcd_status(&self, name: &NodeName, node: &Node) -> EtcdStatus {
+        let leader = if self.etcd.serves(name) { self.etcd.leader.as_ref() } else { None };
+        let leader = leader.and_then(|leader| self.nodes.get(leader)).map_or(0, |node| node.number);
+        let mut errors = Vec::new();
+        if leader == 0 {
+            errors.push("etcdserver: no leader".to_owned());
+        }
+        if node.ills.no_space {
+            errors.push("memberID:1 alarm:NOSPACE".to_owned());
+        }
+        EtcdStatus {
+            cluster_id: 1,
+            member_id: node.number,
+            leader,
+            term: self.etcd.term,
+            index: self.now.0,
+            applied_index: self.now.0,
+            db_size_bytes: 40_000_000,
+            db_in_use_bytes: 30_000_000,
+            errors,
+            version: "3.6.16".to_owned(),
+            ..EtcdStatus::default()
+        }
+    }
+
+    fn apiserver(&self, name: &NodeName, node: &Node, kind: ProbeKind) -> (Duration, Seen) {
+        if node.ills.refuses_us {
+            return (Duration::ZERO, Seen::Unknown(Why::Unauthorized("status 401".to_owned())));
+        }
+        if !node.executes() || node.apiserver == Process::Hung {
+            return (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response)));
+        }
+        if !node.listens(self.now) {
+            return (Duration::ZERO, Seen::Unhealthy(Failure::Refused));
+        }
+        let ready = node.ready(self.etcd.serves(name), self.now);
+        let certificate_sha256 = format!("{:064x}", node.number);
+        if kind == ProbeKind::Vip {
+            let facts = Vip { ready, certificate_sha256, ..Vip::default() };
+            return (Duration::ZERO, Seen::Healthy(Facts::Vip(facts)));
+        }
+        let failing = match (ready, self.etcd.serves(name)) {
+            (true, _) => Vec::new(),
+            (false, true) => vec!["poststarthook/start-apiextensions-controllers".to_owned()],
+            (false, false) => vec!["etcd".to_owned(), "etcd-readiness".to_owned()],
+        };
+        let after = if ready { Duration::ZERO } else { Duration::from_secs(2) };
+        (after, Seen::Healthy(Facts::Apiserver(Apiserver { ready, live: true, failing, ..Apiserver::default() })))
+    }
+
+    fn kubelet_log(&self, node: &Node) -> KubeletLog {
+        let back_off = node.wait.filter(|(length, _)| *length >= Duration::from_secs(10)).map(|(length, begun)| {
+            let said = self.now.since(begun);
+            let last_ms = said.as_millis() % SAID_EVERY.as_millis();
+            BackOff {
+                length,
+                first_said_ago: said,
+                last_said_ago: Duration::from_millis(u64::try_from(last_ms).unwrap_or(0)),
+            }
+        });
+        KubeletLog { back_off }
+    }
+}
+
+fn services(node: &Node) -> TalosServices {
+    let service = |id: &str, process: Process| Service {
+        id: id.to_owned(),
+        state: if matches!(process, Process::Dead(_)) { "Finished" } else { "Running" }.to_owned(),
+        healthy: Some(process.runs()),
+    };
+    TalosServices {
+        version: "v1.13.2".to_owned(),
+        services: vec![
+            service("kubelet", node.kubelet),
+            service("etcd", node.etcd),
+            Service { id: "cri".to_owned(), state: "Running".to_owned(), healthy: Some(true) },
+        ],
+    }
+}
+
+fn containers(name: &NodeName, node: &Node) -> Vec<Container> {
+    vec![Container {
+        name: APISERVER.to_owned(),
+        pod: format!("kube-system/{APISERVER}-{name}"),
+        pod_uid: format!("uid-{}", node.number),
+        id: format!("{APISERVER}-{}", node.containers),
+        running: !matches!(node.apiserver, Process::Dead(_)),
+    }]
+}

@@ -1,0 +1,99 @@
+//! Voters, terms, elections and quorum: not raft's messages, but what a client can see of them.
+//!
+//! A leader is lost when it no longer reaches a majority; a new one follows one to two election timeouts later, in a new
+//! term. Two leaders in one term are impossible here, as they are in raft.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use defib_engine::observation::NodeName;
+use defib_engine::time::Tick;
+
+use super::lottery::Lottery;
+use super::node::Node;
+
+/// The state that the members share.
+#[derive(Clone, Debug)]
+pub struct Etcd {
+    /// The leader, while it has a majority.
+    pub leader: Option<NodeName>,
+    /// The term.
+    pub term: u64,
+    /// How many elections there were.
+    pub elections: u64,
+    /// The majority that hears each other.
+    pub majority: BTreeSet<NodeName>,
+    election_ends: Option<Tick>,
+    next_flap: Tick,
+}
+
+impl Etcd {
+    /// A cluster that has a leader.
+    #[must_use]
+    pub fn led_by(leader: NodeName) -> Etcd {
+        Etcd {
+            leader: Some(leader),
+            term: 2,
+            elections: 1,
+            majority: BTreeSet::new(),
+            election_ends: None,
+            next_flap: Tick(0),
+        }
+    }
+
+    /// A linearizable read through this member succeeds.
+    #[must_use]
+    pub fn serves(&self, node: &NodeName) -> bool {
+        self.leader.is_some() && self.majority.contains(node)
+    }
+
+    /// Lets time pass up to `now`; `cut` are the pairs of nodes that do not hear each other.
+    pub fn advance(
+        &mut self,
+        nodes: &BTreeMap<NodeName, Node>,
+        cut: &BTreeSet<(NodeName, NodeName)>,
+        lottery: &mut Lottery,
+        now: Tick,
+    ) {
+        let lives = |node: &Node| node.executes() && node.etcd.runs();
+        let hears = |a: &NodeName, b: &NodeName| {
+            !cut.contains(&(a.clone(), b.clone())) && !cut.contains(&(b.clone(), a.clone()))
+        };
+        let group = |of: &NodeName| -> BTreeSet<NodeName> {
+            nodes
+                .iter()
+                .filter(|(name, node)| lives(node) && (*name == of || hears(of, name)))
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        let quorum = nodes.len() / 2 + 1;
+        let candidates: Vec<NodeName> = nodes
+            .iter()
+            .filter(|(name, node)| lives(node) && group(name).len() >= quorum)
+            .map(|(name, _)| name.clone())
+            .collect();
+        // A leader whose disk or CPU is too slow loses its followers every few seconds.
+        let weak = |name: &NodeName| nodes.get(name).is_some_and(|node| node.ills.starved || node.ills.slow_disk);
+        let flaps = self.leader.as_ref().is_some_and(weak) && now >= self.next_flap;
+        if self.leader.as_ref().is_some_and(|leader| !candidates.contains(leader)) || flaps {
+            self.leader = None;
+            self.next_flap = now + Duration::from_millis(lottery.between(4_000, 9_000));
+        }
+        match (&self.leader, self.election_ends) {
+            (Some(leader), _) => self.majority = group(leader),
+            (None, _) if candidates.is_empty() => {
+                self.majority.clear();
+                self.election_ends = None;
+            }
+            (None, None) => self.election_ends = Some(now + Duration::from_millis(lottery.between(1_000, 2_000))),
+            (None, Some(ends)) if now >= ends => {
+                self.leader = lottery.pick(&candidates).cloned();
+                self.majority = self.leader.as_ref().map(group).unwrap_or_default();
+                self.term += 1;
+                self.elections += 1;
+                self.election_ends = None;
+            }
+            (None, Some(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What can go wrong in the model, each with a name that a person can type, and how it is mended from outside.
+
+use std::fmt;
+
+use defib_engine::observation::NodeName;
+
+use super::Model;
+use super::node::{Machine, Process};
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A member's process ends; Talos starts it again.
+    KillEtcd,
+    /// A member's process ends whenever it starts.
+    EtcdCannotStart,
+    /// A member's process does nothing.
+    HangEtcd,
+    /// A member's disk is slow.
+    SlowDisk,
+    /// A member's database is full.
+    NoSpace,
+    /// An API server ends once.
+    KillApiserver,
+    /// An API server ends two seconds after each start.
+    ApiserverCannotStart,
+    /// An API server does nothing.
+    HangApiserver,
+    /// A kubelet ends; Talos starts it again.
+    KillKubelet,
+    /// A person stops a kubelet.
+    StopKubelet,
+    /// A kubelet runs and does nothing.
+    WedgeKubelet,
+    /// A machine stands still, its kernel too.
+    FreezeMachine,
+    /// A machine's kernel answers, nothing else.
+    HangMachine,
+    /// A machine is switched off.
+    PowerOff,
+    /// A machine boots.
+    Reboot,
+    /// A machine gets a tenth of the CPU that it wants.
+    Starve,
+    /// A machine's memory is nearly used up.
+    ShortMemory,
+    /// A machine's clock is wrong by ten seconds.
+    WrongClock,
+    /// The observer does not reach a node that is well.
+    HideNode,
+    /// The observer reaches nothing.
+    Isolate,
+    /// A node's peers do not reach it.
+    CutPeers,
+    /// The VIP's agent on a node does nothing.
+    KillVipAgent,
+    /// A node refuses our credentials.
+    RefuseUs,
+}
+
+/// Every kind with its name.
+pub const KINDS: [(Kind, &str); 23] = [
+    (Kind::KillEtcd, "kill-etcd"),
+    (Kind::EtcdCannotStart, "etcd-cannot-start"),
+    (Kind::HangEtcd, "hang-etcd"),
+    (Kind::SlowDisk, "slow-disk"),
+    (Kind::NoSpace, "no-space"),
+    (Kind::KillApiserver, "kill-apiserver"),
+    (Kind::ApiserverCannotStart, "apiserver-cannot-start"),
+    (Kind::HangApiserver, "hang-apiserver"),
+    (Kind::KillKubelet, "kill-kubelet"),
+    (Kind::StopKubelet, "stop-kubelet"),
+    (Kind::WedgeKubelet, "wedge-kubelet"),
+    (Kind::FreezeMachine, "freeze-machine"),
+    (Kind::HangMachine, "hang-machine"),
+    (Kind::PowerOff, "power-off"),
+    (Kind::Reboot, "reboot"),
+    (Kind::Starve, "starve"),
+    (Kind::ShortMemory, "short-memory"),
+    (Kind::WrongClock, "wrong-clock"),
+    (Kind::HideNode, "hide-node"),
+    (Kind::Isolate, "isolate"),
+    (Kind::CutPeers, "cut-peers"),
+    (Kind::KillVipAgent, "kill-vip-agent"),
+    (Kind::RefuseUs, "refuse-us"),
+];
+
+impl Kind {
+    /// The public name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Kind> {
+        KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+}
+
+/// A fault on a node; for those that have no node any will do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// What.
+    pub kind: Kind,
+    /// Where.
+    pub node: NodeName,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Isolate => f.write_str(self.kind.name()),
+            kind => write!(f, "{} {}", kind.name(), self.node),
+        }
+    }
+}
+
+impl Model {
+    /// Breaks something.
+    pub fn inflict(&mut self, fault: &Fault) {
+        self.turn(fault, true);
+    }
+
+    /// Mends it, as a person or a hypervisor would.
+    pub fn mend(&mut self, fault: &Fault) {
+        self.turn(fault, false);
+    }
+
+    fn turn(&mut self, fault: &Fault, ill: bool) {
+        let now = self.now;
+        if fault.kind == Kind::Isolate {
+            self.isolated = ill;
+            return;
+        }
+        if fault.kind == Kind::CutPeers {
+            let others = self.nodes.keys().filter(|name| **name != fault.node).cloned();
+            let pairs: Vec<_> = others.map(|other| (fault.node.clone(), other)).collect();
+            for pair in pairs {
+                if ill {
+                    self.cut.insert(pair);
+                } else {
+                    self.cut.remove(&pair);
+                }
+            }
+            return;
+        }
+        if fault.kind == Kind::HideNode {
+            if ill {
+                self.hidden.insert(fault.node.clone());
+            } else {
+                self.hidden.remove(&fault.node);
+            }
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(&fault.node) else { return };
+        let running = Process::Running(now);
+        match fault.kind {
+            Kind::KillEtcd if ill => node.kill_etcd(now),
+            Kind::EtcdCannotStart => {
+                node.ills.etcd_cannot_start = ill;
+                if ill {
+                    node.kill_etcd(now);
+                }
+            }
+            Kind::HangEtcd => node.etcd = if ill { Process::Hung } else { running },
+            Kind::SlowDisk => node.ills.slow_disk = ill,
+            Kind::NoSpace => node.ills.no_space = ill,
+            Kind::KillApiserver if ill => node.kill_apiserver(now),
+            Kind::ApiserverCannotStart => {
+                node.ills.apiserver_cannot_start = ill;
+                if ill {
+                    node.kill_apiserver(now);
+                }
+            }
+            Kind::HangApiserver if ill => node.apiserver = Process::Hung,
+            Kind::HangApiserver if node.apiserver == Process::Hung => node.apiserver = running,
+            Kind::KillKubelet if ill => node.kill_kubelet(now),
+            Kind::StopKubelet => {
+                node.ills.kubelet_stopped = ill;
+                if ill {
+                    node.kill_kubelet(now);
+                }
+            }
+            Kind::WedgeKubelet if ill => node.kubelet = Process::Hung,
+            Kind::WedgeKubelet if node.kubelet == Process::Hung => node.kubelet = running,
+            Kind::FreezeMachine if ill => node.machine = Machine::Frozen,
+            Kind::HangMachine if ill => node.machine = Machine::Hung,
+            Kind::FreezeMachine | Kind::HangMachine if matches!(node.machine, Machine::Frozen | Machine::Hung) => {
+                node.machine = Machine::Up;
+            }
+            Kind::PowerOff if ill => {
+                node.reboot(now);
+                node.machine = Machine::Off;
+            }
+            Kind::PowerOff if node.machine == Machine::Off => node.reboot(now),
+            Kind::Reboot if ill => node.reboot(now),
+            Kind::Starve => node.ills.starved = ill,
+            Kind::ShortMemory => node.ills.memory_short = ill,
+            Kind::WrongClock => node.ills.clock_offset_ms = if ill { 10_000 } else { 0 },
+            Kind::KillVipAgent => node.ills.vip_agent_dead = ill,
+            Kind::RefuseUs => node.ills.refuses_us = ill,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use defib_engine::time::Tick;
+
+    use super::super::vip::Way;
+    use super::*;
+
+    #[test]
+    fn every_fault_is_over_some_minutes_after_it_was_mended() {
+        for way in [Way::KubeVip, Way::Talos] {
+            for (kind, name) in KINDS {
+                let mut model = Model::well(3, way, 3);
+                model.advance(Tick(20_000));
+                let fault = Fault { kind, node: "cp1".to_owned() };
+                model.inflict(&fault);
+                model.advance(Tick(80_000));
+                model.mend(&fault);
+                let well = (80..900).any(|second| {
+                    model.advance(Tick(second * 1_000));
+                    model.is_well()
+                });
+                assert!(well, "{name} with {way:?}: {model:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (kind, name) in KINDS {
+            assert_eq!(Kind::named(name), Some(kind));
+            assert_eq!(kind.name(), name);
+        }
+    }
+}
