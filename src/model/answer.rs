@@ -6,6 +6,7 @@ use defib_engine::observation::{
     Apiserver, BackOff, Container, EtcdStatus, Facts, Failure, KubeletLog, NodeName, ProbeKind, Seen, Service, Stage,
     TalosServices, Target, Vip, Why,
 };
+use defib_engine::time::UnixMs;
 use defib_engine::view::APISERVER;
 
 use super::Model;
@@ -15,6 +16,8 @@ use super::node::{Node, Process};
 const SAID_EVERY: Duration = Duration::from_secs(14);
 /// How long a dial waits for a silent machine.
 const DIAL: Duration = Duration::from_millis(1_000);
+/// Every API server's certificate ends in 2036.
+const EXPIRES: UnixMs = UnixMs(2_086_819_200_000);
 /// A slow disk holds a read up for this long.
 const SLOW: Duration = Duration::from_millis(600);
 
@@ -50,8 +53,7 @@ impl Model {
                 }
                 _ => silent(Stage::Connect),
             },
-            #[expect(unreachable_patterns, reason = "targets that only a later probe has")]
-            _ => (Duration::ZERO, Seen::Unknown(Why::OwnSide("the model has no such target".to_owned()))),
+            Target::Own(_) => (Duration::ZERO, Seen::Healthy(Facts::Credentials(Vec::new()))),
         }
     }
 
@@ -69,7 +71,16 @@ impl Model {
                 (slow + after, seen)
             }
             ProbeKind::Apiserver => self.apiserver(name, node, kind),
-            _ => (slow, Seen::Unknown(Why::OwnSide(format!("the model does not answer {}", kind.name())))),
+            ProbeKind::TalosMachine => (slow, Seen::Healthy(Facts::TalosMachine(self.machine(node)))),
+            ProbeKind::EtcdMembers if self.etcd.serves(name) => {
+                (slow, Seen::Healthy(Facts::EtcdMembers(self.members())))
+            }
+            ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics if !node.etcd.runs() => self.etcd(name, node, kind),
+            ProbeKind::EtcdMembers => (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response))),
+            ProbeKind::EtcdMetrics => (slow, Seen::Healthy(Facts::EtcdMetrics(self.metrics(name, node)))),
+            ProbeKind::Vip | ProbeKind::Canary | ProbeKind::Credentials => {
+                (slow, Seen::Unknown(Why::OwnSide(format!("a node is not asked for {}", kind.name()))))
+            }
         }
     }
 
@@ -130,7 +141,8 @@ impl Model {
         let ready = node.ready(self.etcd.serves(name), self.now);
         let certificate_sha256 = format!("{:064x}", node.number);
         if kind == ProbeKind::Vip {
-            let facts = Vip { ready, certificate_sha256, ..Vip::default() };
+            let certificate_not_after = Some(EXPIRES);
+            let facts = Vip { ready, certificate_sha256, certificate_not_after, ..Vip::default() };
             return (Duration::ZERO, Seen::Healthy(Facts::Vip(facts)));
         }
         let failing = match (ready, self.etcd.serves(name)) {
@@ -139,7 +151,9 @@ impl Model {
             (false, false) => vec!["etcd".to_owned(), "etcd-readiness".to_owned()],
         };
         let after = if ready { Duration::ZERO } else { Duration::from_secs(2) };
-        (after, Seen::Healthy(Facts::Apiserver(Apiserver { ready, live: true, failing, ..Apiserver::default() })))
+        let certificate_not_after = Some(EXPIRES);
+        let facts = Apiserver { ready, live: true, failing, took: after, certificate_sha256, certificate_not_after };
+        (after, Seen::Healthy(Facts::Apiserver(facts)))
     }
 
     fn kubelet_log(&self, node: &Node) -> KubeletLog {

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod etcd;
 pub mod fault;
+pub mod figures;
 pub mod lottery;
 pub mod node;
 pub mod play;

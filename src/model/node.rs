@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use defib_engine::time::Tick;
 
+use super::figures::Counters;
+
 /// From an API server's start until it answers at all, and until it is ready.
 const LISTENS_AFTER: Duration = Duration::from_millis(1_500);
 const READY_AFTER: Duration = Duration::from_secs(3);
@@ -110,6 +112,8 @@ pub struct Node {
     fails_since: Option<Tick>,
     /// What is broken.
     pub ills: Ills,
+    /// What is counted.
+    pub counters: Counters,
 }
 
 impl Node {
@@ -128,6 +132,7 @@ impl Node {
             wait: None,
             fails_since: None,
             ills: Ills::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -209,6 +214,7 @@ impl Node {
         if !self.executes() {
             return;
         }
+        self.counters.advance(self.ills.slow_disk, self.ills.starved);
         self.advance_services(now);
         self.advance_apiserver(store_serves, now);
         self.advance_kubelet(now);

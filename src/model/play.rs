@@ -13,6 +13,7 @@ use defib_engine::ledger::Reservation;
 use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
 use defib_engine::playbook::{Action, RestartableService};
 use defib_engine::record::{Batch, Outcome, Record, StepId};
+use defib_engine::route::Route;
 use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use defib_engine::time::{Now, Tick, UnixMs};
@@ -59,6 +60,8 @@ pub enum Entry {
     Wrote(Batch),
     /// A step was started.
     Started(Deed),
+    /// The way to a living API server changed.
+    Routed(Route),
     /// The program was killed.
     Killed,
     /// It was started again.
@@ -89,7 +92,7 @@ struct Desk {
     batches: Vec<Batch>,
     wishes: Vec<(Target, ProbeKind)>,
     steps: Vec<Step>,
-    published: bool,
+    route: Option<Route>,
 }
 
 impl Ports for Desk {
@@ -105,9 +108,11 @@ impl Ports for Desk {
         self.steps.push(step);
     }
 
-    fn publish(&mut self, _: &ClusterId, _: &Status) {
-        self.published = true;
+    fn route(&mut self, _: &ClusterId, route: Route) {
+        self.route = Some(route);
     }
+
+    fn publish(&mut self, _: &ClusterId, _: &Status) {}
 }
 
 /// One play.
@@ -270,6 +275,7 @@ impl Play {
         let path = match (&target, kind) {
             (Target::Vip(_), _) => Path::Vip,
             (Target::Canary(_), _) => Path::Outside,
+            (Target::Own(_), _) => Path::Own,
             (_, ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog) => Path::Talos,
             _ => Path::Direct,
         };
@@ -292,6 +298,9 @@ impl Play {
     }
 
     fn carry_out(&mut self, desk: Desk) {
+        if let Some(route) = desk.route {
+            self.note(Entry::Routed(route));
+        }
         for (target, kind) in desk.wishes {
             let Some(at) = self.probes.iter().position(|probe| *probe == (target.clone(), kind)) else { continue };
             match self.under_way.get_mut(&at) {
@@ -398,11 +407,11 @@ fn probes(cluster: &ClusterId, settings: &Settings) -> Vec<(Target, ProbeKind)> 
     let Some(known) = settings.clusters.get(cluster) else { return Vec::new() };
     let mut probes = Vec::new();
     for &kind in &known.sources {
-        if kind == ProbeKind::Vip {
-            probes.push((Target::Vip(cluster.clone()), kind));
-            continue;
+        match kind {
+            ProbeKind::Vip => probes.push((Target::Vip(cluster.clone()), kind)),
+            ProbeKind::Credentials => probes.push((Target::Own(cluster.clone()), kind)),
+            _ => probes.extend(known.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),
         }
-        probes.extend(known.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind)));
     }
     probes.extend(settings.canaries.iter().map(|address| (Target::Canary(address.clone()), ProbeKind::Canary)));
     probes

@@ -21,7 +21,7 @@ const CALM_S: u64 = 1_500;
 
 /// Something that happens at a time.
 #[derive(Clone, Debug)]
-pub enum Cue {
+pub(crate) enum Cue {
     Break(Fault),
     Mend(Fault),
     Kill,
@@ -42,7 +42,7 @@ impl fmt::Display for Cue {
 }
 
 impl Cue {
-    pub fn give(&self, play: &mut Play, faults: &mut BTreeMap<&'static str, u64>) {
+    pub(crate) fn give(&self, play: &mut Play, faults: &mut BTreeMap<&'static str, u64>) {
         let name = match self {
             Cue::Break(fault) => {
                 play.model.inflict(fault);
@@ -74,15 +74,15 @@ impl Cue {
     }
 }
 
-pub struct Script {
+pub(crate) struct Script {
     seed: u64,
     nodes: u64,
     way: Way,
     liveness_probes: bool,
-    pub calm_s: u64,
-    pub lasts_s: u64,
+    pub(crate) calm_s: u64,
+    pub(crate) lasts_s: u64,
     /// In order of time.
-    pub cues: Vec<(Tick, Cue)>,
+    pub(crate) cues: Vec<(Tick, Cue)>,
 }
 
 impl fmt::Display for Script {
@@ -93,7 +93,7 @@ impl fmt::Display for Script {
 }
 
 impl Script {
-    pub fn of(seed: u64) -> Script {
+    pub(crate) fn of(seed: u64) -> Script {
         let mut lottery = Lottery::new(seed);
         let nodes = lottery.pick(&[3, 3, 3, 3, 5, 1]).copied().unwrap_or(3);
         let way = if lottery.one_in(3) { Way::Talos } else { Way::KubeVip };
@@ -142,13 +142,13 @@ impl Script {
         Script { seed, nodes, way, liveness_probes, calm_s: CALM_S, lasts_s, cues }
     }
 
-    pub fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> Model {
         let mut model = Model::well(self.nodes, self.way, self.seed);
         model.liveness_probes = self.liveness_probes;
         model
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let sources = ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Canary);
         let playbooks: Vec<_> = playbook::load(playbook::SHIPPED, None).unwrap_or_default();
         let armed: BTreeSet<String> = playbooks.iter().map(|playbook| playbook.name.clone()).collect();

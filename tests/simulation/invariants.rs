@@ -15,7 +15,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(12);
 
 /// What has been seen so far in one play.
 #[derive(Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     deeds: Vec<(Tick, Deed)>,
     /// Since when each of these truths holds.
     ready_since: BTreeMap<String, Tick>,
@@ -28,11 +28,11 @@ pub struct Watch {
 }
 
 /// What was violated, in words.
-pub type Violation = (&'static str, String);
+pub(crate) type Violation = (&'static str, String);
 
 impl Watch {
     /// Looks at the world as it is, before anything is judged.
-    pub fn look(&mut self, model: &Model, now: Tick) {
+    pub(crate) fn look(&mut self, model: &Model, now: Tick) {
         for name in model.nodes.keys() {
             keep(&mut self.ready_since, name, model.ready(name), now);
             keep(&mut self.unserved_since, name, !model.etcd.serves(name), now);
@@ -41,7 +41,7 @@ impl Watch {
     }
 
     /// Judges what happened.
-    pub fn judge(&mut self, entry: &Entry, model: &Model, settings: &Settings, now: Tick) -> Vec<Violation> {
+    pub(crate) fn judge(&mut self, entry: &Entry, model: &Model, settings: &Settings, now: Tick) -> Vec<Violation> {
         match entry {
             Entry::Wrote(batch) => {
                 for intent in &batch.intents {
@@ -65,7 +65,7 @@ impl Watch {
                 self.open_run = None;
                 Vec::new()
             }
-            Entry::Started(_) | Entry::Began => Vec::new(),
+            Entry::Started(_) | Entry::Routed(_) | Entry::Began => Vec::new(),
         }
     }
 

@@ -121,6 +121,7 @@ fn tell(at: Tick, entry: &Entry) {
             }
         }
         Entry::Started(deed) => println!("{at:>7.1}s > {} on {}", deed.action, deed.node),
+        Entry::Routed(route) => println!("{at:>7.1}s   {route:?}"),
         Entry::Killed => println!("{at:>7.1}s ! killed"),
         Entry::Began => println!("{at:>7.1}s ! began"),
     }

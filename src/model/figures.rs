@@ -1,0 +1,105 @@
+//! The figures that the model's members and machines give of themselves, counted up as time passes.
+
+use defib_engine::observation::{CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, NodeName, TalosMachine};
+
+use super::node::Node;
+use super::{Model, STEP};
+
+/// A member writes its log so often in a step.
+const WRITES: f64 = 2.0;
+const GIB: u64 = 1 << 30;
+
+/// What is counted on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// Writes that took about a millisecond.
+    fast_writes: f64,
+    /// Writes that took about half a second.
+    slow_writes: f64,
+    steal_s: f64,
+    busy_s: f64,
+    idle_s: f64,
+    heartbeat_failures: f64,
+}
+
+impl Counters {
+    /// Counts one step.
+    pub fn advance(&mut self, slow_disk: bool, starved: bool) {
+        let step_s = STEP.as_secs_f64();
+        if slow_disk || starved {
+            self.slow_writes += WRITES;
+            self.heartbeat_failures += 0.2;
+        } else {
+            self.fast_writes += WRITES;
+        }
+        let (steal, busy) = if starved { (0.7, 0.3) } else { (0.0, 0.2) };
+        self.steal_s += steal * step_s;
+        self.busy_s += busy * step_s;
+        self.idle_s += (1.0 - steal - busy) * step_s;
+    }
+}
+
+impl Model {
+    pub(super) fn members(&self) -> EtcdMembers {
+        let member = |(name, node): (&NodeName, &Node)| EtcdMember {
+            id: node.number,
+            name: name.clone(),
+            learner: false,
+            peer_urls: vec![format!("https://{name}:2380")],
+            client_urls: vec![format!("https://{name}:2379")],
+        };
+        EtcdMembers { cluster_id: 1, members: self.nodes.iter().map(member).collect() }
+    }
+
+    pub(super) fn metrics(&self, name: &NodeName, node: &Node) -> EtcdMetrics {
+        let (fast, slow) = (node.counters.fast_writes, node.counters.slow_writes);
+        // etcd's own bounds: 1 ms, doubling.
+        let bounds = (0..14).map(|n| 0.001 * f64::from(1 << n)).chain([f64::INFINITY]);
+        let buckets = bounds.map(|bound| (bound, fast + if bound > 0.5 { slow } else { 0.0 })).collect();
+        let writes = Histogram { buckets, sum: fast * 0.001 + slow * 0.5, count: fast + slow };
+        EtcdMetrics {
+            fsync: writes.clone(),
+            commit: writes,
+            has_leader: Some(self.etcd.serves(name)),
+            is_leader: Some(self.etcd.leader.as_ref() == Some(name)),
+            leader_changes: Some(count(self.etcd.elections)),
+            heartbeat_send_failures: Some(node.counters.heartbeat_failures.floor()),
+            peer_sent_failures: Some(0.0),
+            proposals_failed: Some(0.0),
+            slow_apply: Some(0.0),
+            peer_round_trip: Histogram::default(),
+            quota_bytes: Some(2.0e9),
+            db_size_bytes: Some(if node.ills.no_space { 2.0e9 } else { 4.0e7 }),
+            db_in_use_bytes: Some(if node.ills.no_space { 1.99e9 } else { 3.0e7 }),
+            process_start_s: Some(count(node.booted.0) / 1_000.0),
+        }
+    }
+
+    pub(super) fn machine(&self, node: &Node) -> TalosMachine {
+        let counters = &node.counters;
+        TalosMachine {
+            memory_total_bytes: 8 * GIB,
+            memory_available_bytes: if node.ills.memory_short { GIB / 10 } else { 5 * GIB },
+            boot_time_s: 1_771_000_000 + node.booted.0 / 1_000,
+            cpu: CpuTimes {
+                user_s: counters.busy_s,
+                idle_s: counters.idle_s,
+                steal_s: counters.steal_s,
+                ..CpuTimes::default()
+            },
+            load1: if node.ills.starved { 12.0 } else { 0.4 },
+            load5: 0.4,
+            load15: 0.4,
+            processes_running: 1,
+            processes_blocked: 0,
+            disks: Vec::new(),
+            clock_offset_ms: Some(node.ills.clock_offset_ms),
+            clock_uncertainty_ms: 2,
+        }
+    }
+}
+
+/// Figures of the model are far below 2⁵³.
+fn count(of: u64) -> f64 {
+    u32::try_from(of).map_or(f64::from(u32::MAX), f64::from)
+}
