@@ -71,13 +71,13 @@ impl Model {
                 (slow + after, seen)
             }
             ProbeKind::Apiserver => self.apiserver(name, node, kind),
-            ProbeKind::TalosMachine => (slow, Seen::Healthy(Facts::TalosMachine(self.machine(node)))),
+            ProbeKind::TalosMachine => (slow, Seen::Healthy(Facts::TalosMachine(Box::new(self.machine(node))))),
             ProbeKind::EtcdMembers if self.etcd.serves(name) => {
                 (slow, Seen::Healthy(Facts::EtcdMembers(self.members())))
             }
             ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics if !node.etcd.runs() => self.etcd(name, node, kind),
             ProbeKind::EtcdMembers => (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response))),
-            ProbeKind::EtcdMetrics => (slow, Seen::Healthy(Facts::EtcdMetrics(self.metrics(name, node)))),
+            ProbeKind::EtcdMetrics => (slow, Seen::Healthy(Facts::EtcdMetrics(Box::new(self.metrics(name, node))))),
             ProbeKind::Vip | ProbeKind::Canary | ProbeKind::Credentials => {
                 (slow, Seen::Unknown(Why::OwnSide(format!("a node is not asked for {}", kind.name()))))
             }

@@ -135,7 +135,7 @@ pub struct Play {
     schedule: Schedule,
     agenda: BTreeMap<(Tick, u64), Item>,
     numbered: u64,
-    paper: Vec<Batch>,
+    paper: Vec<(Tick, Batch)>,
     wake: Option<Tick>,
     lottery: Lottery,
 }
@@ -194,9 +194,9 @@ impl Play {
         self.driver.is_some()
     }
 
-    /// Everything that is on the paper.
+    /// Everything that is on the paper, with when.
     #[must_use]
-    pub fn paper(&self) -> &[Batch] {
+    pub fn paper(&self) -> &[(Tick, Batch)] {
         &self.paper
     }
 
@@ -215,7 +215,7 @@ impl Play {
         if self.runs() {
             return;
         }
-        let saved = saved(&self.cluster, &self.paper);
+        let saved = saved(&self.cluster, &self.paper, self.now);
         let driver = Driver::new(&self.settings, &saved, self.now(), Desk::default());
         self.driver = Some(driver);
         self.note(Entry::Began);
@@ -337,7 +337,7 @@ impl Play {
             Journal::Refuses | Journal::Silent => Duration::from_millis(2),
         };
         if self.journal != Journal::Refuses {
-            self.paper.push(batch);
+            self.paper.push((self.now, batch));
         }
         if crash == Some(Crash::AfterWrite) {
             self.crash = None;
@@ -385,8 +385,13 @@ impl Play {
                 node.restart_kubelet(now);
                 (Duration::from_millis(700), Outcome::Done("restarted".to_owned()))
             }
-            #[expect(unreachable_patterns, reason = "actions that the model does not know")]
-            other => (Duration::ZERO, Outcome::Failed(format!("the model does not know {other}"))),
+            Action::RebootNode { .. } => {
+                if node.ills.refuses_us {
+                    return (Duration::from_millis(5), Outcome::Failed("PermissionDenied: not authorized".to_owned()));
+                }
+                node.reboot(now);
+                (Duration::from_millis(300), Outcome::Done("boots".to_owned()))
+            }
         }
     }
 
@@ -418,11 +423,11 @@ fn probes(cluster: &ClusterId, settings: &Settings) -> Vec<(Target, ProbeKind)> 
 }
 
 /// What a start reads from the paper: the same as from the journal's file.
-fn saved(cluster: &ClusterId, paper: &[Batch]) -> Saved {
+fn saved(cluster: &ClusterId, paper: &[(Tick, Batch)], now: Tick) -> Saved {
     let number = |id: &str| id.split_once('-').and_then(|(_, number)| number.parse::<u64>().ok());
     let mut saved = Saved::default();
     let (mut incidents, mut runs) = (BTreeSet::new(), BTreeSet::new());
-    for batch in paper {
+    for (written, batch) in paper {
         for intent in &batch.intents {
             runs.extend(number(&intent.run));
             saved.reservations.push(Reservation {
@@ -431,7 +436,8 @@ fn saved(cluster: &ClusterId, paper: &[Batch]) -> Saved {
                 playbook: intent.playbook.clone(),
                 run: intent.run.clone(),
                 at: intent.at,
-                made: None,
+                class: intent.class,
+                age: Some(now.since(*written)),
             });
         }
         for record in &batch.records {
