@@ -12,7 +12,7 @@ BIN := target/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
-.PHONY: help demo test policy build setup lab-up lab-down drill drill-ten bench demo-down clean
+.PHONY: help demo test policy build setup lab-up lab-down drill drill-ten bench simulate demo-down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ drill-ten: build ## run the drill back-off ten times with defib and three times 
 	@$(BIN)/defib-lab build
 	@$(SUDO) rm -rf target/drill-ten
 	@$(SUDO) $(BIN)/defib-lab repeat back-off --with $(WITH) --without $(WITHOUT) --keep target/drill-ten
+
+simulate: ## play the program against a modelled cluster by seeds chosen afresh (SEEDS=1000), or one with its story (SEED=n)
+	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),1000)) cargo test --quiet --locked -p defib --test simulation
 
 bench: setup ## measure everything that docs/performance.md shows, on real parts (QUICK=1: a tenth of the samples)
 	@echo "== building (a few minutes the first time)"

@@ -1,8 +1,8 @@
-//! A modelled control plane in virtual time: for the simulation, and for people who want to rehearse without a cluster.
+//! A modelled control plane in virtual time, for the simulation (`tests/simulation`).
 //!
 //! It promises to break and to mend itself the way real parts were seen to, slowly enough to be watched and a thousand
 //! times faster than they could, and to do the same again for the same seed. It leaves out everything that cannot be seen
-//! through a probe. It is a model: whatever shows it to people says so.
+//! through a probe. It is a model: no figure of it is a measurement.
 
 pub mod answer;
 pub mod etcd;

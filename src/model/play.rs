@@ -80,7 +80,6 @@ pub struct Deed {
 }
 
 enum Item {
-    Round(usize),
     Seen(usize, Observation),
     Stored { batch: u64, cluster: ClusterId, result: Result<(), String> },
     Ended { cluster: ClusterId, step: StepId, outcome: Outcome },
@@ -205,7 +204,7 @@ impl Play {
         if self.driver.take().is_some() {
             self.note(Entry::Killed);
         }
-        self.agenda.retain(|_, item| matches!(item, Item::Round(_)));
+        self.agenda.clear();
         self.under_way.clear();
         self.wake = None;
     }
@@ -220,9 +219,6 @@ impl Play {
         self.driver = Some(driver);
         self.note(Entry::Began);
         self.wake = Some(self.now);
-        if let Some(due) = self.schedule.next_due() {
-            self.put(due.max(self.now), Item::Round(0));
-        }
     }
 
     /// Plays until this time.
@@ -285,7 +281,6 @@ impl Play {
 
     fn happen(&mut self, item: Item, events: &mut Vec<Event>) {
         match item {
-            Item::Round(_) => {}
             Item::Seen(at, observation) => {
                 events.push(Event::Observed(observation));
                 if self.under_way.remove(&at) == Some(true) {

@@ -32,7 +32,7 @@ const SESSION: Duration = Duration::from_secs(60);
 pub struct Vip {
     /// Which way it is held.
     pub way: Way,
-    /// On whom it lies; several after a partition.
+    /// On whom it lies.
     pub holder: Option<NodeName>,
     /// Whose the lease, or the election, is.
     owner: NodeName,

@@ -22,7 +22,7 @@ use invariants::{Violation, Watch};
 /// Seeds that once found something, and one that recovers.
 const ONCE_FOUND: [u64; 1] = [1];
 /// So many are played where nothing else is asked for.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 25;
 
 #[derive(Default)]
 struct Tally {
