@@ -10,7 +10,6 @@ pub mod fault;
 pub mod figures;
 pub mod lottery;
 pub mod node;
-pub mod play;
 pub mod vip;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::play::{Crash, Journal, Play};
 use defib::model::Model;
 use defib::model::fault::{Fault, KINDS, Kind};
 use defib::model::lottery::Lottery;
-use defib::model::play::{Crash, Journal, Play};
 use defib::model::vip::Way;
 use defib::playbook;
 use defib_engine::observation::ProbeKind;

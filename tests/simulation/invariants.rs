@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::play::{Deed, Entry};
 use defib::model::Model;
 use defib::model::node::Process;
-use defib::model::play::{Deed, Entry};
 use defib_engine::playbook::{ActionClass, Playbook};
 use defib_engine::settings::Settings;
 use defib_engine::time::Tick;

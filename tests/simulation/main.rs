@@ -8,13 +8,14 @@
 
 mod chance;
 mod invariants;
+mod play;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::play::{Entry, Play};
 use chance::Script;
-use defib::model::play::{Entry, Play};
 use defib_engine::playbook::ActionClass;
 use defib_engine::time::Tick;
 use invariants::{Violation, Watch};

@@ -18,10 +18,10 @@ use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use defib_engine::time::{Now, Tick, UnixMs};
 
-use super::Model;
-use super::lottery::Lottery;
-use crate::driver::{Driver, Ports};
-use crate::observe::schedule::Schedule;
+use defib::driver::{Driver, Ports};
+use defib::model::Model;
+use defib::model::lottery::Lottery;
+use defib::observe::schedule::Schedule;
 
 /// The wall clock at the play's beginning: 2026-02-17, the day of the first incident.
 const BEGINS: UnixMs = UnixMs(1_771_286_400_000);
@@ -30,7 +30,7 @@ const STORY_MAX: usize = 100_000;
 
 /// How the journal behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Journal {
+pub(crate) enum Journal {
     /// It takes everything within milliseconds.
     #[default]
     Well,
@@ -44,7 +44,7 @@ pub enum Journal {
 
 /// When the program is killed without warning, next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
+pub(crate) enum Crash {
     /// A batch with an intent was handed over and is not on the paper.
     BeforeWrite,
     /// It is on the paper, and the program was not told.
@@ -55,7 +55,7 @@ pub enum Crash {
 
 /// Something that happened at the border between the program and the world.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// The program handed over what is to be written.
     Wrote(Batch),
     /// A step was started.
@@ -70,13 +70,13 @@ pub enum Entry {
 
 /// A step as the world sees it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Deed {
+pub(crate) struct Deed {
     /// Its id.
-    pub id: StepId,
+    pub(crate) id: StepId,
     /// On which node.
-    pub node: NodeName,
+    pub(crate) node: NodeName,
     /// What.
-    pub action: Action,
+    pub(crate) action: Action,
 }
 
 enum Item {
@@ -115,15 +115,15 @@ impl Ports for Desk {
 }
 
 /// One play.
-pub struct Play {
+pub(crate) struct Play {
     /// The cluster.
-    pub model: Model,
+    pub(crate) model: Model,
     /// How the journal behaves.
-    pub journal: Journal,
+    pub(crate) journal: Journal,
     /// When the program is killed next.
-    pub crash: Option<Crash>,
+    pub(crate) crash: Option<Crash>,
     /// What happened, the newest last; bounded.
-    pub story: Vec<(Tick, Entry)>,
+    pub(crate) story: Vec<(Tick, Entry)>,
     cluster: ClusterId,
     settings: Settings,
     driver: Option<Driver<Desk>>,
@@ -142,7 +142,7 @@ pub struct Play {
 impl Play {
     /// The program with these settings, which know one cluster, beside this model. The program begins at once.
     #[must_use]
-    pub fn new(settings: Settings, model: Model, seed: u64) -> Play {
+    pub(crate) fn new(settings: Settings, model: Model, seed: u64) -> Play {
         let cluster = settings.clusters.keys().next().cloned().unwrap_or_default();
         let probes = probes(&cluster, &settings);
         let every = probes.iter().map(|(_, kind)| kind.every()).collect();
@@ -171,36 +171,30 @@ impl Play {
 
     /// Both clocks.
     #[must_use]
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let wall = BEGINS.0.saturating_add_unsigned(self.now.0).saturating_add(self.wall_jump_ms);
         Now { mono: self.now, wall: UnixMs(wall) }
     }
 
     /// Puts the wall clock ahead, or back.
-    pub fn jump(&mut self, by_ms: i64) {
+    pub(crate) fn jump(&mut self, by_ms: i64) {
         self.wall_jump_ms = self.wall_jump_ms.saturating_add(by_ms);
     }
 
     /// What the program makes of the cluster; none while it does not run.
     #[must_use]
-    pub fn status(&self) -> Option<&Status> {
+    pub(crate) fn status(&self) -> Option<&Status> {
         self.driver.as_ref()?.status(&self.cluster)
     }
 
     /// It runs.
     #[must_use]
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.driver.is_some()
     }
 
-    /// Everything that is on the paper, with when.
-    #[must_use]
-    pub fn paper(&self) -> &[(Tick, Batch)] {
-        &self.paper
-    }
-
     /// Kills the program without warning.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if self.driver.take().is_some() {
             self.note(Entry::Killed);
         }
@@ -210,7 +204,7 @@ impl Play {
     }
 
     /// Starts it with what is on the paper; nothing happens while it runs.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.runs() {
             return;
         }
@@ -221,13 +215,8 @@ impl Play {
         self.wake = Some(self.now);
     }
 
-    /// Plays until this time.
-    pub fn until(&mut self, end: Tick) {
-        while self.turn(end) {}
-    }
-
     /// Plays what comes next, at most up to `end`; false when `end` is reached.
-    pub fn turn(&mut self, end: Tick) -> bool {
+    pub(crate) fn turn(&mut self, end: Tick) -> bool {
         let next = self.agenda.keys().next().map(|(at, _)| *at);
         let at = [next, self.wake, self.schedule.next_due()].into_iter().flatten().min().unwrap_or(end).max(self.now);
         if at > end {
