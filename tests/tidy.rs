@@ -103,6 +103,45 @@ fn the_reference_says_what_the_tables_say() -> Result<(), String> {
     Ok(())
 }
 
+#[test]
+fn every_claim_of_safety_names_a_defender_that_exists() -> Result<(), String> {
+    let page = read(&root().join("docs/safety.md"))?;
+    let claims = page.split("\n### ").skip(1).map(|claim| claim.split("\n## ").next().unwrap_or_default());
+    let claims: Vec<&str> = claims.collect();
+    assert!(claims.len() >= 9, "only {} claims were found", claims.len());
+    let wrong: Vec<String> = claims.iter().flat_map(|claim| undefended(claim)).collect();
+    assert!(wrong.is_empty(), "docs/safety.md:\n{}", wrong.join("\n"));
+    for bad in ["1. Bold", "1. Gone\n[x](../tests/gone.txt)", "1. Renamed\n[`no_such_test_name`](../tests/crash.rs)"] {
+        assert_eq!(undefended(bad).len(), 1, "{bad:?} passes");
+    }
+    Ok(())
+}
+
+/// What is wrong with a claim's links: none at all, a file that does not exist, a name in backticks that its file lacks.
+fn undefended(claim: &str) -> Vec<String> {
+    let title = claim.lines().next().unwrap_or_default();
+    let links: Vec<(&str, &str)> = claim
+        .split("](../")
+        .zip(claim.split("](../").skip(1))
+        .map(|(before, after)| {
+            let name = before.rsplit('[').next().unwrap_or_default();
+            (name, after.split(')').next().unwrap_or_default())
+        })
+        .collect();
+    if links.is_empty() {
+        return vec![format!("{title}: nothing defends it")];
+    }
+    let wrong = |(name, path): &(&str, &str)| match read(&root().join(path)) {
+        Err(error) => Some(format!("{title}: {error}")),
+        Ok(text) => {
+            let code = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
+            let absent = code.is_some_and(|code| !text.contains(code));
+            absent.then(|| format!("{title}: {path} has no {name}"))
+        }
+    };
+    links.iter().filter_map(wrong).collect()
+}
+
 /// What no output line of the scenarios shows: findings raised, checks that hold, playbooks that run.
 fn missing(output: &str) -> Vec<String> {
     let shown = |label: &str, words: &str| {

@@ -1,7 +1,8 @@
 //! Guard: no step makes quorum worse.
 //!
 //! A member *serves* when a linearizable read through it succeeded; it is *incapable* when its process is proven absent
-//! while its machine answers; all others are *capable*. Without quorum only incapable members' nodes may be touched. A
+//! while its machine answers: its port refuses, and Talos, where it is asked, does not say that it runs (it may be reading
+//! its log before it listens, or something on the way refuses for it); all others are *capable*. Without quorum only incapable members' nodes may be touched. A
 //! step that takes a serving or capable member down needs a majority that serves without it. The denominator is every
 //! voter by the members' own lists, dead ones and those that are not configured too. Members that disagree about their
 //! cluster: hold. Before a member is taken down, a membership that is unknown, disputed or has a learner holds, too.
@@ -9,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::{Case, Check, Hold, Lift};
-use crate::observation::{EtcdMembers, ProbeKind, Target};
+use crate::observation::{EtcdMembers, ProbeKind, Service, Target};
 use crate::playbook::{Action, ActionClass};
 
 pub(crate) static CHECK: Check = Check {
@@ -37,7 +38,8 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
         kinds.push(ProbeKind::EtcdMembers);
     }
     let of = |node| kinds.iter().map(move |&kind| (case.view.node(node), kind));
-    case.view.nodes().iter().flat_map(of).collect()
+    let own = (case.target(), ProbeKind::TalosServices);
+    case.view.nodes().iter().flat_map(of).chain([own]).collect()
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
@@ -57,7 +59,14 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let serving = view.nodes().iter().filter(|node| view.etcd_serving(node)).count();
     let status = view.look_node(case.patient, ProbeKind::EtcdStatus);
     if status.failure().is_some_and(|failure| failure.proves_absent()) {
-        return Ok(format!("{}'s member is dead already", case.patient));
+        let etcd = view.services(case.patient).and_then(|services| services.service("etcd"));
+        if !etcd.is_some_and(Service::is_running) {
+            return Ok(format!("{}'s member is dead already", case.patient));
+        }
+        if serving == 0 {
+            let text = format!("the port of {}'s member is closed, yet its Talos says that etcd runs", case.patient);
+            return Err(Hold { check: CHECK.name, text, lifts: Lift::Patient });
+        }
     }
     // One read that succeeds proves a majority, whoever else was asked and when.
     if serving == 0 {
