@@ -91,15 +91,19 @@ fn everything_that_can_be_said_has_a_scenario() -> Result<(), String> {
 
 #[test]
 fn the_reference_says_what_the_tables_say() -> Result<(), String> {
-    let file = root().join("docs/reference.md");
-    let page = reference::page();
-    if std::env::var_os("UPDATE_REFERENCE").is_some_and(|value| value == "1") {
-        assert!(std::env::var_os("CI").is_none(), "the reference is not rewritten in CI");
-        std::fs::write(&file, &page).map_err(|error| format!("{}: {error}", file.display()))?;
+    let folder = root().join("docs/reference");
+    let pages = reference::pages()?;
+    for (name, page) in &pages {
+        let file = folder.join(name);
+        if std::env::var_os("UPDATE_REFERENCE").is_some_and(|value| value == "1") {
+            assert!(std::env::var_os("CI").is_none(), "the reference is not rewritten in CI");
+            std::fs::write(&file, page).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        let written = read(&file)?;
+        let differs = written.lines().zip(page.lines()).position(|(written, page)| written != page);
+        assert!(written == *page, "{} differs near line {}", file.display(), differs.unwrap_or_default() + 1);
     }
-    let written = read(&file)?;
-    let differs = written.lines().zip(page.lines()).position(|(written, page)| written != page);
-    assert!(written == page, "{} differs near line {}", file.display(), differs.unwrap_or_default() + 1);
+    assert_eq!(files(folder, "md")?.len(), pages.len(), "docs/reference holds only what is made here");
     Ok(())
 }
 
