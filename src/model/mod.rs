@@ -11,6 +11,7 @@ pub mod figures;
 pub mod lottery;
 pub mod node;
 pub mod vip;
+pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

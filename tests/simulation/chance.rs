@@ -1,6 +1,6 @@
 //! What a seed stands for: a cluster, and everything that happens to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use defib::model::Model;
 use defib::model::fault::{Fault, KINDS, Kind};
 use defib::model::lottery::Lottery;
 use defib::model::vip::Way;
+use defib::model::world;
 use defib::playbook;
-use defib_engine::observation::ProbeKind;
-use defib_engine::settings::{ClusterSettings, Mode, Settings};
+use defib_engine::settings::{Mode, Settings};
 use defib_engine::time::Tick;
 
 /// Quiet at the beginning: a pod counts as settled after five minutes.
@@ -45,10 +45,10 @@ impl Cue {
     pub(crate) fn give(&self, play: &mut Play, faults: &mut BTreeMap<&'static str, u64>) {
         let name = match self {
             Cue::Break(fault) => {
-                play.model.inflict(fault);
+                play.world.model.inflict(fault);
                 fault.kind.name()
             }
-            Cue::Mend(fault) => return play.model.mend(fault),
+            Cue::Mend(fault) => return play.world.model.mend(fault),
             Cue::Begin => return play.begin(),
             Cue::Kill => {
                 play.kill();
@@ -149,21 +149,8 @@ impl Script {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let sources = ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Canary);
-        let playbooks: Vec<_> = playbook::load(playbook::SHIPPED, None).unwrap_or_default();
-        let armed: BTreeSet<String> = playbooks.iter().map(|playbook| playbook.name.clone()).collect();
-        let cluster = ClusterSettings {
-            nodes: (1..=self.nodes).map(|number| format!("cp{number}")).collect(),
-            sources: sources.collect(),
-            armed,
-        };
-        Settings {
-            mode: Mode::Act,
-            clusters: BTreeMap::from([("model".to_owned(), cluster)]),
-            canaries: vec!["192.0.2.254:53".to_owned()],
-            playbooks,
-            seen_once: false,
-        }
+        let playbooks = playbook::load(playbook::SHIPPED, None).unwrap_or_default();
+        world::settings(self.nodes, Mode::Act, playbooks)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::play::{Deed, Entry};
+use crate::play::Entry;
 use defib::model::Model;
 use defib::model::node::Process;
+use defib::model::world::Deed;
 use defib_engine::playbook::{ActionClass, Playbook};
 use defib_engine::settings::Settings;
 use defib_engine::time::Tick;

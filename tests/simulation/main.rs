@@ -78,7 +78,7 @@ fn play(seed: u64, tally: &mut Tally, aloud: bool) {
         loop {
             let more = play.turn(end);
             let now = play.now().mono;
-            watch.look(&play.model, now);
+            watch.look(&play.world.model, now);
             for (at, entry) in &play.story[told..] {
                 if aloud {
                     tell(*at, entry);
@@ -90,7 +90,7 @@ fn play(seed: u64, tally: &mut Tally, aloud: bool) {
                     Entry::Killed => tally.kills += 1,
                     _ => {}
                 }
-                for violation in watch.judge(entry, &play.model, &settings, *at) {
+                for violation in watch.judge(entry, &play.world.model, &settings, *at) {
                     tally.violations.push((seed, *at, violation));
                 }
             }
@@ -100,7 +100,7 @@ fn play(seed: u64, tally: &mut Tally, aloud: bool) {
             }
         }
     }
-    if !play.model.is_well() {
+    if !play.world.model.is_well() {
         tally.unrepaired.push((seed, format!("not well {} s after the last fault was mended", script.calm_s)));
     } else if let Some(status) = play.status().filter(|status| !status.incidents.is_empty()) {
         let left: Vec<_> = status.findings.iter().map(|finding| finding.key.to_string()).collect();

@@ -1,18 +1,17 @@
-//! The program's own loop played against the model in virtual time: the real driver and engine, a journal on paper, probes
-//! and steps that the model answers.
+//! The program's own loop played against the model in virtual time: the real driver and engine, a journal on paper, a
+//! modelled world ([`World`]).
 //!
 //! Nothing waits: time jumps to whatever comes next. The same seed, faults and settings give the same play. It promises the
-//! contracts of the real ports: at most one probe of a target and kind under way, an answer for every batch that the journal
-//! takes, an end for every step that was started. Left out: whatever the real ports do beyond that.
+//! contracts of the real ports, an answer for every batch that the journal takes among them. Left out: whatever the real
+//! ports do beyond that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use defib_engine::event::{Event, Saved, Step};
 use defib_engine::ledger::Reservation;
-use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
-use defib_engine::playbook::{Action, RestartableService};
-use defib_engine::record::{Batch, Outcome, Record, StepId};
+use defib_engine::observation::{ClusterId, ProbeKind, Target};
+use defib_engine::record::{Batch, Record};
 use defib_engine::route::Route;
 use defib_engine::settings::Settings;
 use defib_engine::status::Status;
@@ -21,7 +20,7 @@ use defib_engine::time::{Now, Tick, UnixMs};
 use defib::driver::{Driver, Ports};
 use defib::model::Model;
 use defib::model::lottery::Lottery;
-use defib::observe::schedule::Schedule;
+use defib::model::world::{Deed, World};
 
 /// The wall clock at the play's beginning: 2026-02-17, the day of the first incident.
 const BEGINS: UnixMs = UnixMs(1_771_286_400_000);
@@ -68,23 +67,6 @@ pub(crate) enum Entry {
     Began,
 }
 
-/// A step as the world sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Deed {
-    /// Its id.
-    pub(crate) id: StepId,
-    /// On which node.
-    pub(crate) node: NodeName,
-    /// What.
-    pub(crate) action: Action,
-}
-
-enum Item {
-    Seen(usize, Observation),
-    Stored { batch: u64, cluster: ClusterId, result: Result<(), String> },
-    Ended { cluster: ClusterId, step: StepId, outcome: Outcome },
-}
-
 /// What the program hands out in one turn.
 #[derive(Default)]
 struct Desk {
@@ -116,8 +98,8 @@ impl Ports for Desk {
 
 /// One play.
 pub(crate) struct Play {
-    /// The cluster.
-    pub(crate) model: Model,
+    /// What is around it.
+    pub(crate) world: World,
     /// How the journal behaves.
     pub(crate) journal: Journal,
     /// When the program is killed next.
@@ -129,11 +111,6 @@ pub(crate) struct Play {
     driver: Option<Driver<Desk>>,
     now: Tick,
     wall_jump_ms: i64,
-    probes: Vec<(Target, ProbeKind)>,
-    under_way: BTreeMap<usize, bool>,
-    schedule: Schedule,
-    agenda: BTreeMap<(Tick, u64), Item>,
-    numbered: u64,
     paper: Vec<(Tick, Batch)>,
     wake: Option<Tick>,
     lottery: Lottery,
@@ -144,11 +121,8 @@ impl Play {
     #[must_use]
     pub(crate) fn new(settings: Settings, model: Model, seed: u64) -> Play {
         let cluster = settings.clusters.keys().next().cloned().unwrap_or_default();
-        let probes = probes(&cluster, &settings);
-        let every = probes.iter().map(|(_, kind)| kind.every()).collect();
         let mut play = Play {
-            schedule: Schedule::new(every, seed, Tick(0)),
-            model,
+            world: World::new(&settings, model, seed),
             journal: Journal::default(),
             crash: None,
             story: Vec::new(),
@@ -157,10 +131,6 @@ impl Play {
             driver: None,
             now: Tick(0),
             wall_jump_ms: 0,
-            probes,
-            under_way: BTreeMap::new(),
-            agenda: BTreeMap::new(),
-            numbered: 0,
             paper: Vec::new(),
             wake: None,
             lottery: Lottery::new(seed ^ 0x5851_f42d_4c95_7f2d),
@@ -198,8 +168,7 @@ impl Play {
         if self.driver.take().is_some() {
             self.note(Entry::Killed);
         }
-        self.agenda.clear();
-        self.under_way.clear();
+        self.world.hang_up();
         self.wake = None;
     }
 
@@ -217,21 +186,14 @@ impl Play {
 
     /// Plays what comes next, at most up to `end`; false when `end` is reached.
     pub(crate) fn turn(&mut self, end: Tick) -> bool {
-        let next = self.agenda.keys().next().map(|(at, _)| *at);
-        let at = [next, self.wake, self.schedule.next_due()].into_iter().flatten().min().unwrap_or(end).max(self.now);
+        let at = [self.world.next(), self.wake].into_iter().flatten().min().unwrap_or(end).max(self.now);
         if at > end {
             self.now = end;
-            self.model.advance(end);
+            self.world.model.advance(end);
             return false;
         }
         self.now = at;
-        self.model.advance(at);
-        self.ask_what_is_due();
-        let mut events = Vec::new();
-        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= at) {
-            let item = entry.remove();
-            self.happen(item, &mut events);
-        }
+        let events = self.world.advance(at, self.runs());
         let now = self.now();
         let Some(driver) = &mut self.driver else {
             // Nobody listens.
@@ -244,53 +206,12 @@ impl Play {
         true
     }
 
-    fn ask_what_is_due(&mut self) {
-        while let Some(at) = self.schedule.take_due(self.now) {
-            if self.runs() && !self.under_way.contains_key(&at) {
-                self.send(at);
-            }
-        }
-    }
-
-    fn send(&mut self, at: usize) {
-        let Some((target, kind)) = self.probes.get(at).cloned() else { return };
-        self.under_way.insert(at, false);
-        let sent = self.now;
-        let (after, seen) = self.model.answer(&target, kind);
-        let path = match (&target, kind) {
-            (Target::Vip(_), _) => Path::Vip,
-            (Target::Canary(_), _) => Path::Outside,
-            (Target::Own(_), _) => Path::Own,
-            (_, ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog) => Path::Talos,
-            _ => Path::Direct,
-        };
-        let answered = sent + after;
-        self.put(answered, Item::Seen(at, Observation { target, path, kind, sent, at: answered, seen }));
-    }
-
-    fn happen(&mut self, item: Item, events: &mut Vec<Event>) {
-        match item {
-            Item::Seen(at, observation) => {
-                events.push(Event::Observed(observation));
-                if self.under_way.remove(&at) == Some(true) {
-                    self.send(at);
-                }
-            }
-            Item::Stored { batch, cluster, result } => events.push(Event::Stored { cluster, batch, result }),
-            Item::Ended { cluster, step, outcome } => events.push(Event::Ended { cluster, step, outcome }),
-        }
-    }
-
     fn carry_out(&mut self, desk: Desk) {
         if let Some(route) = desk.route {
             self.note(Entry::Routed(route));
         }
         for (target, kind) in desk.wishes {
-            let Some(at) = self.probes.iter().position(|probe| *probe == (target.clone(), kind)) else { continue };
-            match self.under_way.get_mut(&at) {
-                Some(again) => *again = true,
-                None => self.send(at),
-            }
+            self.world.ask(&target, kind);
         }
         for batch in desk.batches {
             if self.write(batch) {
@@ -333,14 +254,13 @@ impl Play {
             Journal::Refuses => Err("database or disk is full".to_owned()),
             _ => Ok(()),
         };
-        self.put(self.now + after, Item::Stored { batch: id, cluster, result });
+        self.world.tell(after, Event::Stored { cluster, batch: id, result });
         false
     }
 
     /// Starts a step; true when the program died over it.
     fn start(&mut self, step: &Step) -> bool {
-        let deed = Deed { id: step.id().clone(), node: step.node().clone(), action: step.action().clone() };
-        let (after, outcome) = self.perform(&deed);
+        let deed = self.world.start(step);
         let hurts = deed.action.class() > defib_engine::playbook::ActionClass::Harmless;
         self.note(Entry::Started(deed));
         if hurts && self.crash == Some(Crash::AfterStep) {
@@ -348,40 +268,7 @@ impl Play {
             self.kill();
             return true;
         }
-        let ended = Item::Ended { cluster: step.cluster().clone(), step: step.id().clone(), outcome };
-        self.put(self.now + after, ended);
         false
-    }
-
-    fn perform(&mut self, deed: &Deed) -> (Duration, Outcome) {
-        let now = self.now;
-        let hidden = self.model.isolated || self.model.hidden.contains(&deed.node);
-        let Some(node) = self.model.nodes.get_mut(&deed.node).filter(|node| node.executes() && !hidden) else {
-            let why = format!("cannot dial {}: connect-timeout", deed.node);
-            return (Duration::from_secs(1), Outcome::Failed(why));
-        };
-        match &deed.action {
-            Action::CollectEvidence => (Duration::from_millis(200), Outcome::Done("collected".to_owned())),
-            Action::RestartService { service: RestartableService::Kubelet, .. } => {
-                if node.ills.refuses_us {
-                    return (Duration::from_millis(5), Outcome::Failed("PermissionDenied: not authorized".to_owned()));
-                }
-                node.restart_kubelet(now);
-                (Duration::from_millis(700), Outcome::Done("restarted".to_owned()))
-            }
-            Action::RebootNode { .. } => {
-                if node.ills.refuses_us {
-                    return (Duration::from_millis(5), Outcome::Failed("PermissionDenied: not authorized".to_owned()));
-                }
-                node.reboot(now);
-                (Duration::from_millis(300), Outcome::Done("boots".to_owned()))
-            }
-        }
-    }
-
-    fn put(&mut self, at: Tick, item: Item) {
-        self.numbered += 1;
-        self.agenda.insert((at, self.numbered), item);
     }
 
     fn note(&mut self, entry: Entry) {
@@ -389,21 +276,6 @@ impl Play {
             self.story.push((self.now, entry));
         }
     }
-}
-
-/// Everything that the settings allow to be asked.
-fn probes(cluster: &ClusterId, settings: &Settings) -> Vec<(Target, ProbeKind)> {
-    let Some(known) = settings.clusters.get(cluster) else { return Vec::new() };
-    let mut probes = Vec::new();
-    for &kind in &known.sources {
-        match kind {
-            ProbeKind::Vip => probes.push((Target::Vip(cluster.clone()), kind)),
-            ProbeKind::Credentials => probes.push((Target::Own(cluster.clone()), kind)),
-            _ => probes.extend(known.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),
-        }
-    }
-    probes.extend(settings.canaries.iter().map(|address| (Target::Canary(address.clone()), ProbeKind::Canary)));
-    probes
 }
 
 /// What a start reads from the paper: the same as from the journal's file.
