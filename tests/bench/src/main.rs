@@ -9,6 +9,7 @@ mod blackbox;
 mod cost;
 mod daemon;
 mod detect;
+mod engine;
 mod figure;
 mod http;
 mod proc;
@@ -39,7 +40,7 @@ struct Cli {
     #[arg(long)]
     quick: bool,
     /// Only this part
-    #[arg(long, value_parser = ["detect", "whole"])]
+    #[arg(long, value_parser = ["detect", "engine", "whole"])]
     only: Option<String>,
     /// Where the JSON goes
     #[arg(long, value_name = "FILE", default_value = "target/bench/figures.json")]
@@ -112,6 +113,9 @@ fn all(cli: Cli) -> Result<(), Trouble> {
     println!("{machine}; load {load_before} before");
     let wanted = |part: &str| cli.only.as_deref().is_none_or(|only| only == part);
     let mut figures = Vec::new();
+    if wanted("engine") {
+        figures.extend(engine::measure(say)?);
+    }
     if wanted("whole") {
         figures.extend(whole::measure(&amount(&cli), say)?);
     }
