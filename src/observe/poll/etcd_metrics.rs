@@ -14,8 +14,8 @@ use crate::promtext::Sample;
 /// A histogram may have so many buckets; etcd's have 14 to 16.
 const BUCKETS_MAX: usize = 64;
 
-/// Every sample that is read.
-const NAMES: [&str; 20] = [
+/// Every sample that is read; the benchmark of the scanner looks for the same.
+pub const NAMES: [&str; 20] = [
     "etcd_disk_wal_fsync_duration_seconds_bucket",
     "etcd_disk_wal_fsync_duration_seconds_sum",
     "etcd_disk_wal_fsync_duration_seconds_count",

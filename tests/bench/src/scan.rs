@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use defib::observe::poll::etcd_metrics::NAMES;
 use defib::promtext::Scanner;
 use defib_lab::layout::Node;
 use serde::{Deserialize, Serialize};
@@ -18,29 +19,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const CHUNK: usize = 16 * 1024;
 /// How long one batch scans.
 const BATCH: Duration = Duration::from_millis(200);
-/// The samples that a probe of etcd's metrics needs.
-const WANTED: [&str; 19] = [
-    "etcd_disk_wal_fsync_duration_seconds_bucket",
-    "etcd_disk_wal_fsync_duration_seconds_sum",
-    "etcd_disk_wal_fsync_duration_seconds_count",
-    "etcd_disk_backend_commit_duration_seconds_bucket",
-    "etcd_disk_backend_commit_duration_seconds_sum",
-    "etcd_disk_backend_commit_duration_seconds_count",
-    "etcd_network_peer_round_trip_time_seconds_bucket",
-    "etcd_network_peer_sent_failures_total",
-    "etcd_server_has_leader",
-    "etcd_server_is_leader",
-    "etcd_server_leader_changes_seen_total",
-    "etcd_server_heartbeat_send_failures_total",
-    "etcd_server_proposals_failed_total",
-    "etcd_server_slow_apply_total",
-    "etcd_server_quota_backend_bytes",
-    "etcd_mvcc_db_total_size_in_bytes",
-    "etcd_mvcc_db_total_size_in_use_in_bytes",
-    "etcd_network_peer_round_trip_time_seconds_count",
-    "process_start_time_seconds",
-];
-
 /// What the child prints.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Scan {
@@ -72,7 +50,7 @@ pub(crate) fn child() -> Result<Scan, Trouble> {
 
 /// One whole scan: how many wanted samples there are.
 fn scan(text: &[u8]) -> usize {
-    let mut scanner = Scanner::new(&WANTED);
+    let mut scanner = Scanner::new(&NAMES);
     let (mut samples, mut sum) = (0, 0.0);
     let mut take = |sample: defib::promtext::Sample<'_>| {
         samples += 1;

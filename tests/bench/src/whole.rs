@@ -101,7 +101,8 @@ fn costs(lab: &Lab, config: &Path, amount: &Amount, say: fn(&str)) -> Result<Vec
         let figure = Figure::of(name, "ms", cost.batches_ms.clone(), goal);
         let ill = cost.n - cost.healthy;
         let ill = if ill == 0 { String::new() } else { format!("; {ill} not healthy") };
-        figures.push(figure.noted(format!("10 batches of {}; answered in {:.2} ms{ill}", cost.n / 10, cost.took_ms)));
+        let batch = cost.n / cost.batches_ms.len();
+        figures.push(figure.noted(format!("batches of {batch}; answered in {:.2} ms{ill}", cost.took_ms)));
     }
     let Some(program) = &amount.blackbox else { return Ok(figures) };
     say(&format!("has blackbox_exporter ask as often ({})", program.display()));
@@ -112,13 +113,14 @@ fn costs(lab: &Lab, config: &Path, amount: &Amount, say: fn(&str)) -> Result<Vec
     let theirs: Vec<Beside> = child(lab, &["blackbox", &program, &config, &amount.probes.to_string()])?;
     for beside in theirs {
         let name = format!("processor time of a probe: blackbox_exporter, {}", beside.target);
+        let batch = beside.n / beside.batches_ms.len();
         let figure = Figure::of(name, "ms", beside.batches_ms, None);
         let ill = beside.n - beside.healthy;
         let ill = if ill == 0 { String::new() } else { format!("; {ill} not healthy") };
         let own = ours.iter().find(|cost| cost.kind == beside.target);
         let own = own.map(|cost| Figure::of("", "ms", cost.batches_ms.clone(), None).p50);
         let ratio = own.map_or_else(String::new, |own| format!("{:.0} times ours", figure.p50 / own));
-        figures.push(figure.noted(format!("{ratio}{ill}")));
+        figures.push(figure.noted(format!("batches of {batch}; {ratio}{ill}")));
     }
     Ok(figures)
 }
