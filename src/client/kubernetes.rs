@@ -23,13 +23,13 @@ use defib_engine::time::UnixMs;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderMap, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use ring::digest::{SHA256, digest};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::bell::{Bell, Line};
@@ -45,9 +45,9 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// An answer's head may be so large.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// So long before the deadline a silent server's address is dialled once more; a little longer than a dial may take, so
-/// that its end comes first.
-const BESIDE: Duration = CONNECT_WITHIN.saturating_add(Duration::from_millis(100));
+/// A silent server's address is dialled once more at most so long before the deadline; a little longer than a dial may
+/// take, so that its end comes first.
+const BESIDE_MAX: Duration = CONNECT_WITHIN.saturating_add(Duration::from_millis(100));
 
 /// What an API server answered, with a status other than 401 and 403.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,12 @@ impl Shown {
     /// What is worth knowing of a certificate in DER.
     #[must_use]
     pub fn of(der: &[u8]) -> Shown {
-        let sha256 = digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut sha256 = String::with_capacity(2 * SHA256.output_len());
+        for byte in digest(&SHA256, der).as_ref() {
+            for half in [byte >> 4, byte & 0xf] {
+                sha256.extend(char::from_digit(u32::from(half), 16));
+            }
+        }
         let since_epoch = not_after(der).and_then(|until| until.duration_since(UNIX_EPOCH).ok());
         let not_after = since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).map(UnixMs);
         Shown { sha256, not_after }
@@ -140,6 +145,28 @@ impl Kubernetes {
         open(self.address, config, until, Bell::default().line()).await
     }
 
+    /// Asks for `path` over a connection that the caller keeps: over `kept` where it is still open, else over a fresh one,
+    /// which is kept from then on. A kept one that turns out to be closed is no news of the server. After a failure none
+    /// is kept.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::get`].
+    pub async fn get_over(&self, kept: &mut Option<Connection>, path: &str, until: Instant) -> Result<Answer, Trouble> {
+        if let Some(mut connection) = kept.take().filter(Connection::is_open) {
+            match self.unless_silent(connection.get(path, until), until).await {
+                Err(Trouble::Failed(Failure::Reset)) => {}
+                answer => {
+                    *kept = Some(connection).filter(|_| answer.is_ok());
+                    return answer?.authorized();
+                }
+            }
+        }
+        let mut connection = self.open(until).await?;
+        let answer = self.unless_silent(connection.get(path, until), until).await?;
+        *kept = Some(connection);
+        answer.authorized()
+    }
+
     fn held(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,14 +179,15 @@ impl Kubernetes {
     ) -> Result<Answer, Trouble> {
         let mut trouble = None;
         let beside = async {
-            tokio::time::sleep_until(until.checked_sub(BESIDE).unwrap_or(until)).await;
+            let lead = BESIDE_MAX.min(until.saturating_duration_since(Instant::now()) * 2 / 3);
+            sleep_until(until.checked_sub(lead).unwrap_or(until)).await;
             trouble = dial(self.address, until).await.err();
             pending::<Infallible>().await
         };
         let answer = tokio::select! {
             biased;
-            answer = answer => answer,
             never = beside => match never {},
+            answer = answer => answer,
         };
         match (answer, trouble) {
             (Err(Trouble::Failed(Failure::Timeout(_))), Some(trouble @ Trouble::Failed(_))) => Err(trouble),
@@ -171,7 +199,7 @@ impl Kubernetes {
 /// An open connection, and how it came to be. Closed when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    address: SocketAddr,
+    host: HeaderValue,
     config: Arc<ClientConfig>,
     sender: SendRequest<Empty<Bytes>>,
     driver: AbortHandle,
@@ -227,7 +255,7 @@ async fn open(
         }
     });
     Ok(Connection {
-        address,
+        host: HeaderValue::from_maybe_shared(Bytes::from(address.to_string())).map_err(Trouble::own_side)?,
         config,
         sender,
         driver: driver.abort_handle(),
@@ -250,9 +278,9 @@ impl Connection {
     /// As [`Kubernetes::get`], except that any status is an answer.
     pub async fn get(&mut self, path: &str, until: Instant) -> Result<Answer, Trouble> {
         let request = hyper::Request::get(path)
-            .header(HOST, self.address.to_string())
-            .header(USER_AGENT, concat!("defib/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "*/*")
+            .header(HOST, self.host.clone())
+            .header(USER_AGENT, HeaderValue::from_static(concat!("defib/", env!("CARGO_PKG_VERSION"))))
+            .header(ACCEPT, HeaderValue::from_static("*/*"))
             .body(Empty::new())
             .map_err(Trouble::own_side)?;
         self.busy.store(true, Ordering::Relaxed);

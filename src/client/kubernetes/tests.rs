@@ -494,11 +494,53 @@ async fn one_that_falls_silent_while_its_store_is_waited_for_is_told_before_the_
     assert_eq!(seen, Seen::Unhealthy(Failure::Timeout(Stage::Response)));
     assert!(began.elapsed() < LONG * 5);
 
-    let (address, connections) = world.serve(lives_only).await;
+    let (address, _) = world.serve(lives_on).await;
     let deadlines = Deadlines { sign, whole: sign * 5 };
     match poll::apiserver::poll(&world.client(address), ProbeKind::Apiserver, deadlines).await {
         Seen::Healthy(Facts::Apiserver(facts)) => assert!(facts.live && !facts.ready, "{facts:?}"),
         other => panic!("{other:?}"),
     }
-    assert!(connections.load(Ordering::SeqCst) > 2, "it was asked on and on");
+    assert!(SIGNS.load(Ordering::SeqCst) > 2, "it was asked on and on");
+    assert_eq!(HANDSHAKES.load(Ordering::SeqCst), 2, "over one connection beside the one that waits");
+}
+
+/// How many connections [`lives_on`] served, and how often it gave a sign of life.
+static HANDSHAKES: AtomicUsize = AtomicUsize::new(0);
+static SIGNS: AtomicUsize = AtomicUsize::new(0);
+
+/// As [`lives_only`], counted.
+async fn lives_on(mut stream: TlsStream<TcpStream>) {
+    HANDSHAKES.fetch_add(1, Ordering::SeqCst);
+    while let Some(head) = request(&mut stream).await {
+        if head.starts_with("GET /livez?exclude=etcd ") {
+            SIGNS.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.write_all(OK).await;
+        }
+    }
+}
+
+/// Answers each connection's first question and closes without a word when the second one comes.
+async fn closes_at_the_second(mut stream: TlsStream<TcpStream>) {
+    request(&mut stream).await;
+    let _ = stream.write_all(OK).await;
+    request(&mut stream).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_turns_out_to_be_closed_is_no_news_and_silence_on_it_is() {
+    let world = World::new();
+    let (address, connections) = world.serve(closes_at_the_second).await;
+    let client = world.client(address);
+    let mut kept = None;
+    for _ in 0..2 {
+        assert_eq!(client.get_over(&mut kept, "/livez", Instant::now() + LONG).await.unwrap().status, 200);
+    }
+    assert!(kept.is_some());
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+
+    let (address, _) = world.serve(async |mut stream| while stream.read_u8().await.is_ok() {}).await;
+    let mut kept = None;
+    let answer = world.client(address).get_over(&mut kept, "/livez", Instant::now() + SHORT).await;
+    assert_eq!(answer, Err(Failure::Timeout(Stage::Response).into()));
+    assert!(kept.is_none());
 }

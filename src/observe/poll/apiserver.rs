@@ -4,13 +4,14 @@
 //! says no, or nothing for a moment, `/livez` is asked too: without etcd, for what remains tells of the process alone.
 //! Its checks wait up to 2 s each for etcd, one after the other: a `/readyz` that does not answer in time beside a
 //! `/livez` that did is a server that lives and is not ready, not a silent one; it is asked again while the wait lasts,
-//! for it may fall silent then. What is asked beside a silence goes over a fresh connection, whose failure names what
-//! truly failed: the machine, the process, or its answer.
+//! for it may fall silent then. What is asked beside a silence goes over a connection of its own, which is made at that
+//! moment and kept while the wait lasts: nothing queues behind the late answer, and a sick server is asked for one
+//! handshake a round. Its failure names what truly failed: the machine, the process, or its answer.
 
 use defib_engine::observation::{Apiserver, Facts, Failure, ProbeKind, Seen, Stage};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::client::kubernetes::{Answer, Kubernetes, Shown};
+use crate::client::kubernetes::{Answer, Connection, Kubernetes, Shown};
 use crate::client::{Trouble, detail};
 use crate::observe::patience::Deadlines;
 
@@ -40,9 +41,10 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
     let (sign_by, until) = (began + deadlines.sign, began + deadlines.whole);
     let ready = client.get(READY, until);
     tokio::pin!(ready);
+    let mut other = None;
     let beside = async {
         sleep_until(began + deadlines.sign / ALONE).await;
-        sign(client, sign_by).await
+        sign(client, &mut other, sign_by).await
     };
     let beside = tokio::select! {
         biased;
@@ -73,7 +75,7 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
             if by >= until {
                 return std::future::pending().await;
             }
-            match sign(client, by).await {
+            match sign(client, &mut other, by).await {
                 // It spoke, if only to say that it has no time.
                 Ok(_) | Err(Trouble::Unknown(_) | Trouble::Failed(Failure::Status { .. })) => {}
                 Err(Trouble::Failed(failed)) => return failed,
@@ -97,31 +99,31 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
     }
 }
 
-/// Asks for a sign of life over a fresh connection.
-async fn sign(client: &Kubernetes, by: Instant) -> Result<Apiserver, Trouble> {
-    live(client.open(by).await?.get(LIVE, by).await?.authorized()?)
+/// Asks for a sign of life over another connection than the held one.
+async fn sign(client: &Kubernetes, other: &mut Option<Connection>, by: Instant) -> Result<Apiserver, Trouble> {
+    live(client.get_over(other, LIVE, by).await?)
 }
 
 /// What `/readyz` tells; of life only that a ready server has it.
 fn readiness(answer: Answer, asked: Instant) -> Result<Apiserver, Trouble> {
     let took = asked.elapsed();
-    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate.clone();
-    let (ready, body) = verdict(answer)?;
-    let failing = if ready { Vec::new() } else { failing(&body) };
+    let (ready, answer) = verdict(answer)?;
+    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate;
+    let failing = if ready { Vec::new() } else { failing(&answer.body) };
     Ok(Apiserver { ready, live: ready, failing, took, certificate_sha256, certificate_not_after })
 }
 
 /// What `/livez` tells: nothing of readiness.
 fn live(answer: Answer) -> Result<Apiserver, Trouble> {
-    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate.clone();
-    let (live, _) = verdict(answer)?;
+    let (live, answer) = verdict(answer)?;
+    let Shown { sha256: certificate_sha256, not_after: certificate_not_after } = answer.certificate;
     Ok(Apiserver { live, certificate_sha256, certificate_not_after, ..Apiserver::default() })
 }
 
-fn verdict(answer: Answer) -> Result<(bool, String), Trouble> {
+fn verdict(answer: Answer) -> Result<(bool, Answer), Trouble> {
     match answer.status {
-        200 => Ok((true, answer.body)),
-        500 => Ok((false, answer.body)),
+        200 => Ok((true, answer)),
+        500 => Ok((false, answer)),
         _ => Err(answer.into_failure().into()),
     }
 }
@@ -161,8 +163,8 @@ mod tests {
     #[test]
     fn only_200_and_500_are_verdicts() {
         let answer = |status| Answer { status, body: "b".to_owned(), certificate: Shown::default(), retry_after: None };
-        assert_eq!(verdict(answer(200)), Ok((true, "b".to_owned())));
-        assert_eq!(verdict(answer(500)), Ok((false, "b".to_owned())));
+        assert_eq!(verdict(answer(200)), Ok((true, answer(200))));
+        assert_eq!(verdict(answer(500)), Ok((false, answer(500))));
         let failure = Failure::Status { code: 429, detail: "b".to_owned() };
         assert_eq!(verdict(answer(429)), Err(Trouble::Failed(failure)));
     }
