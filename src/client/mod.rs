@@ -12,6 +12,7 @@ pub mod exposition;
 pub mod failure;
 pub mod kept;
 pub mod kubernetes;
+mod remembered;
 pub mod talos;
 pub mod tls;
 
