@@ -268,9 +268,7 @@ async fn round(
             pending.push_back(event);
         }
         for event in &pending {
-            if let Event::Observed(observation) = event {
-                metrics::observed(observation);
-            }
+            metrics::taken(event);
         }
     };
     driver.ports.end(why, clock);

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use defib_engine::observation::{ClusterId, Observation, Seen};
+use defib_engine::event::Event;
+use defib_engine::observation::{ClusterId, Observation, ProbeKind, Seen, Target};
 use defib_engine::record::{Batch, Record};
 use defib_engine::status::Status;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -13,6 +14,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 const DURATION: &str = "defib_probe_duration_seconds";
 const OUTCOME: &str = "defib_probe_outcome_total";
+const SUSPICIONS: &str = "defib_suspicions_total";
 const FINDING: &str = "defib_finding";
 const HOLD: &str = "defib_hold";
 const BUDGET: &str = "defib_budget_remaining";
@@ -41,6 +43,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe_histogram!(DURATION, "how long a probe took, the dial included");
     describe_counter!(OUTCOME, "probes by outcome: healthy, unknown, or the failure's name");
+    describe_counter!(SUSPICIONS, "held connections that ended by themselves, each worth a closer look at once");
     describe_gauge!(FINDING, "1 while the finding is open");
     describe_gauge!(HOLD, "1 while the check holds the playbook on the node");
     describe_gauge!(
@@ -65,8 +68,21 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Counts one probe.
-pub fn observed(observation: &Observation) {
+/// Counts what goes into the engine: probes, and what was suspected between them.
+pub fn taken(event: &Event) {
+    match event {
+        Event::Observed(observation) => observed(observation),
+        Event::Suspected { target, kind } => suspected(target, *kind),
+        _ => {}
+    }
+}
+
+fn suspected(target: &Target, kind: ProbeKind) {
+    let cluster = target.cluster().cloned().unwrap_or_default();
+    counter!(SUSPICIONS, "cluster" => cluster, "target" => target.to_string(), "kind" => kind.name()).increment(1);
+}
+
+fn observed(observation: &Observation) {
     let kind = observation.kind.name();
     let cluster = observation.target.cluster().cloned().unwrap_or_default();
     let target = observation.target.to_string();

@@ -34,7 +34,7 @@ pub(crate) fn endpoints(stage: &Stage) {
 }
 
 /// A GET without a library of the program's own.
-async fn fetch(url: &str) -> Option<(u16, String)> {
+pub(crate) async fn fetch(url: &str) -> Option<(u16, String)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let rest = url.strip_prefix("http://")?;
     let (host, path) = rest.split_at(rest.find('/')?);

@@ -11,6 +11,7 @@ mod check;
 mod command;
 mod daemon;
 mod dashboard;
+mod detect;
 mod drill;
 mod figures;
 mod isolation;
@@ -40,6 +41,7 @@ const CASES: &[Case] = &[
     ("check::a_frozen_machine_is_named_and_explains_alone", check::frozen_machine),
     ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),
     ("daemon::a_second_one_says_who_holds_the_journal", daemon::second),
+    ("detect::a_death_is_suspected_and_a_silence_is_not_and_both_are_found", detect::death_and_silence),
     ("command::nothing_to_recover_and_a_pause_round_trip", command::round_trip),
     ("dashboard::it_is_live_says_when_it_is_not_and_acts_once", dashboard::in_a_browser),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),

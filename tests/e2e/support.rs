@@ -141,6 +141,14 @@ impl Daemon {
         self.records("finding").iter().any(|row| row.body["finding"] == finding && row.body["change"] == change)
     }
 
+    /// The same of one node.
+    pub(crate) fn found_on(&self, finding: &str, node: &str, change: &str) -> bool {
+        self.records("finding")
+            .iter()
+            .map(|row| &row.body)
+            .any(|body| body["finding"] == finding && body["scope"] == node && body["change"] == change)
+    }
+
     pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
