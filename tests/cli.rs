@@ -347,6 +347,31 @@ fn init_writes_once_what_check_can_read() {
     assert!(code == 2 && complained.contains("talosconfig:"), "{complained}");
 }
 
+#[test]
+fn playbooks_are_listed_shown_and_linted() {
+    let stage = Stage::new();
+    let (code, list) = stage.json(&["playbook", "list", "--output", "json"]);
+    assert_eq!(code, 0);
+    assert_eq!(list["playbooks"][0]["name"], "restart-kubelet");
+    assert_eq!(list["playbooks"][0]["armed"], serde_json::json!(["prod"]));
+    let (code, text, _) = stage.run(&["playbook", "show", "restart-kubelet"]);
+    assert!(code == 0 && text.starts_with("# Restart a kubelet"), "{text}");
+    let (code, _, complained) = stage.run(&["playbook", "show", "restart-kubelt"]);
+    assert!(code == 2 && complained.contains("did you mean \"restart-kubelet\""), "{complained}");
+    let (code, schema) = stage.json(&["playbook", "schema"]);
+    assert!(code == 0 && schema["properties"]["when"].is_object(), "{schema}");
+
+    std::fs::write(stage.path("one.yaml"), text.replace("service: kubelet", "service: etcd")).unwrap();
+    std::fs::write(stage.path("two.yaml"), text.replace("name: restart-kubelet", "name: two")).unwrap();
+    let (one, two) = (stage.path("one.yaml"), stage.path("two.yaml"));
+    let (code, said, complained) = stage.run(&["playbook", "lint", one.to_str().unwrap(), two.to_str().unwrap()]);
+    assert!(code == 2 && said.is_empty(), "{said}");
+    assert!(complained.contains("one.yaml:16:33: service \"etcd\" is not one of kubelet"), "{complained}");
+    assert!(complained.contains("two and restart-kubelet both answer apiserver-down"), "{complained}");
+    let (code, said, _) = stage.run(&["playbook", "lint"]);
+    assert!(code == 0 && said.starts_with("nothing is wrong: 0 own playbooks"), "{said}");
+}
+
 fn read(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap()
 }

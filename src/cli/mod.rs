@@ -8,6 +8,7 @@ mod exit;
 mod explain;
 mod history;
 mod init;
+mod playbook;
 mod recover;
 mod run;
 mod status;
@@ -19,7 +20,7 @@ use defib_engine::playbook::Playbook;
 
 use crate::config::{self, Config};
 use crate::journal::JournalError;
-use crate::playbook;
+use crate::playbook as playbooks;
 pub use exit::Exit;
 
 /// The configuration that is read where none is named.
@@ -87,6 +88,8 @@ enum Command {
     Status(status::Typed),
     /// Show what was found, decided and done, from the journal
     History(history::Typed),
+    /// Name, show and check the playbooks
+    Playbook(playbook::Typed),
     /// Begin a configuration from a talosconfig
     Init(init::Typed),
     /// Print the completions for a shell
@@ -126,6 +129,7 @@ pub fn main() -> Exit {
         Command::Check(typed_check) => {
             told(&typed.config, |config, playbooks| check::main(&typed_check, config, playbooks))
         }
+        Command::Playbook(typed_playbook) => playbook::main(&typed_playbook, &typed.config),
         Command::Init(typed_init) => init::main(&typed_init),
         Command::Run => with(&typed.config, run::main),
         Command::Recover(typed_recover) => {
@@ -144,7 +148,7 @@ pub fn main() -> Exit {
 
 /// Reads the configuration and the playbooks; shows everything that is wrong with either.
 fn with(file: &Path, command: impl FnOnce(Config, Vec<Playbook>) -> Exit) -> Exit {
-    match config::read_with(file, |folder| playbook::load(playbook::SHIPPED, folder)) {
+    match config::read_with(file, |folder| playbooks::load(playbooks::SHIPPED, folder)) {
         Ok((config, playbooks)) => command(config, playbooks),
         Err(problems) => {
             let unnamed = file == Path::new(CONFIG) && !file.exists();

@@ -5,6 +5,8 @@
 //! reason, and all mistakes in all files are found at once. Left out: what any of it means (`engine`).
 
 mod read;
+mod schema;
+mod set;
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use defib_engine::playbook::Playbook;
 
-use crate::yaml::{self, Problem, Problems};
+use crate::yaml::{self, Place, Problem, Problems};
 
 pub use read::parse;
+pub use schema::schema;
 
 /// The shipped playbooks by name, in the order in which they are considered.
 pub const SHIPPED: &[(&str, &str)] = &[("restart-kubelet", include_str!("../../playbooks/restart-kubelet.yaml"))];
@@ -26,36 +29,82 @@ const FILES_MAX: usize = 64;
 /// A file may be so large.
 const BYTES_MAX: u64 = 256 * 1024;
 
+/// One playbook with what it was read from.
+#[derive(Clone, Debug)]
+pub struct Sheet {
+    /// What it says.
+    pub playbook: Playbook,
+    /// Its file; a shipped one's is named `shipped/NAME.yaml`, and lies in the program.
+    pub file: PathBuf,
+    /// Its text, comments included.
+    pub text: String,
+    /// Where its `when` stands.
+    finding: Place,
+    /// Where its `otherwise` stands.
+    otherwise: Place,
+}
+
+impl Sheet {
+    /// It lies in the program.
+    #[must_use]
+    pub fn is_shipped(&self) -> bool {
+        self.file.starts_with("shipped") && SHIPPED.iter().any(|(_, text)| *text == self.text)
+    }
+}
+
 /// Loads the shipped playbooks (name, text) and those of the folder: the shipped ones in their order, each replaced where
 /// the folder has one of its name; then the folder's others by file name. Files that end in `.yaml` or `.yml` and do not
 /// begin with a dot are read; folders in it are not.
 ///
 /// # Errors
-/// Everything that is wrong in every file: at most 64 files of 256 KiB each.
+/// Everything that is wrong in every file, and between them: at most 64 files of 256 KiB each.
 pub fn load(shipped: &[(&str, &str)], folder: Option<&Path>) -> Result<Vec<Playbook>, Problems> {
-    let mut problems = Vec::new();
-    let mut keep = |result: Result<Playbook, Problems>| result.map_err(|found| problems.extend(found.0)).ok();
-    let mut playbooks: Vec<Playbook> = Vec::new();
-    for (name, text) in shipped {
-        playbooks.extend(keep(parse(Path::new(&format!("shipped/{name}.yaml")), text)));
-    }
-
-    let mut own: BTreeMap<String, PathBuf> = BTreeMap::new();
     let files = folder.map_or_else(|| Ok(Vec::new()), files)?;
+    Ok(sheets(shipped, &files)?.into_iter().map(|sheet| sheet.playbook).collect())
+}
+
+/// The same with what each was read from; a folder among `files` stands for the files in it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_sheets(shipped: &[(&str, &str)], places: &[&Path]) -> Result<Vec<Sheet>, Problems> {
+    let mut all = Vec::new();
+    for place in places {
+        if place.is_dir() {
+            all.extend(files(place)?);
+        } else {
+            all.push((*place).to_owned());
+        }
+    }
+    sheets(shipped, &all)
+}
+
+fn sheets(shipped: &[(&str, &str)], files: &[PathBuf]) -> Result<Vec<Sheet>, Problems> {
+    let mut problems = Vec::new();
+    let mut keep = |result: Result<Sheet, Problems>| result.map_err(|found| problems.extend(found.0)).ok();
+    let mut sheets: Vec<Sheet> = Vec::new();
+    for (name, text) in shipped {
+        sheets.extend(keep(read::sheet(Path::new(&format!("shipped/{name}.yaml")), text)));
+    }
+    let mut own: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in files {
-        let Some(playbook) = keep(yaml::text(&file, BYTES_MAX).and_then(|text| parse(&file, &text))) else { continue };
-        if let Some(other) = own.get(&playbook.name) {
-            let text = format!("playbook {} is in {} already", playbook.name, other.display());
-            keep(Err(Problems(vec![Problem::whole(&file, text)])));
+        let Some(sheet) = keep(yaml::text(file, BYTES_MAX).and_then(|text| read::sheet(file, &text))) else { continue };
+        let name = sheet.playbook.name.clone();
+        if let Some(other) = own.get(&name) {
+            let text = format!("playbook {name} is in {} already", other.display());
+            keep(Err(Problems(vec![Problem::whole(file, text)])));
             continue;
         }
-        own.insert(playbook.name.clone(), file);
-        match playbooks.iter_mut().find(|other| other.name == playbook.name) {
-            Some(replaced) => *replaced = playbook,
-            None => playbooks.push(playbook),
+        own.insert(name.clone(), file.clone());
+        match sheets.iter_mut().find(|other| other.playbook.name == name) {
+            Some(replaced) => *replaced = sheet,
+            None => sheets.push(sheet),
         }
     }
-    if problems.is_empty() { Ok(playbooks) } else { Err(Problems(problems)) }
+    // A playbook that could not be read may be the one that another one names.
+    let whole = problems.is_empty();
+    problems.extend(set::problems(&sheets, whole));
+    if problems.is_empty() { Ok(sheets) } else { Err(Problems(problems)) }
 }
 
 /// The playbooks' files of a folder, sorted by name.

@@ -10,7 +10,7 @@
 //!   - collect-evidence
 //!   - restart-service: { service: kubelet, deadline: 60s }
 //! verify: { cleared: apiserver-down, within: 180s, steady-for: 20s }
-//! otherwise: notify
+//! otherwise: notify                                    # or the playbook that follows where verification failed
 //! ```
 
 use std::path::Path;
@@ -19,57 +19,73 @@ use std::time::Duration;
 use defib_engine::check;
 use defib_engine::diagnosis;
 use defib_engine::finding::Rule;
-use defib_engine::playbook::{
-    Action, ActionClass, Limit, Limits, Playbook, RebootMode, Requirement, RestartableService, Verify, When,
-};
+use defib_engine::playbook::{self, Action, ActionClass, Limit, Limits, Playbook, Requirement, Shape, Verify, When};
 use defib_engine::time::Human;
 
+use super::Sheet;
 use crate::yaml::{self, Map, Node, Place, Problems, Value, Walk};
 
-const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The word for the end of a ladder: what is left is told, to the journal, the log and the metrics.
+pub(super) const NOTIFY: &str = "notify";
+pub(super) const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Success is known by observations over several intervals; less time than this only ever fails.
 const WITHIN_MIN: Duration = Duration::from_secs(30);
 /// A disruptive run is announced for so long, where its playbook does not say otherwise.
-const VETO: Duration = Duration::from_secs(60);
+pub(super) const VETO: Duration = Duration::from_secs(60);
 const VETO_MAX: Duration = Duration::from_secs(60 * 60);
 /// More runs than this in one window are no limit.
 const COUNT_MAX: u32 = 1_000;
-const STEPS_MAX: usize = 16;
-const REQUIRE_MAX: usize = 32;
+pub(super) const STEPS_MAX: usize = 16;
+pub(super) const REQUIRE_MAX: usize = 32;
 
 /// Reads and validates one playbook; `file` only names it in problems.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub fn parse(file: &Path, text: &str) -> Result<Playbook, Problems> {
-    let walk = Walk::new(file, text);
-    let playbook = document(&walk);
-    walk.end(playbook)
+    sheet(file, text).map(|sheet| sheet.playbook)
 }
 
-fn document(walk: &Walk<'_>) -> Option<Playbook> {
+/// The same, with what the lint of a whole set needs.
+pub(super) fn sheet(file: &Path, text: &str) -> Result<Sheet, Problems> {
+    let walk = Walk::new(file, text);
+    let sheet = document(&walk).map(|(playbook, finding, otherwise)| Sheet {
+        playbook,
+        file: file.to_owned(),
+        text: text.to_owned(),
+        finding,
+        otherwise,
+    });
+    walk.end(sheet)
+}
+
+/// The keys of a playbook, in the order in which they are shown.
+pub(super) const KEYS: [&str; 8] = ["name", "when", "require", "limits", "veto", "steps", "verify", "otherwise"];
+
+/// The playbook, and where its finding and its next rung stand.
+fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
     let root = yaml::parse(walk)?;
-    let keys = ["name", "when", "require", "limits", "veto", "steps", "verify", "otherwise"];
-    let map = walk.map(&root, "a playbook", &keys)?;
+    let map = walk.map(&root, "a playbook", &KEYS)?;
     let name = walk.required(&map, "name").and_then(|node| walk.name(node, "name"));
-    let when = walk.required(&map, "when").and_then(|node| when(walk, node));
+    let when_node = walk.required(&map, "when");
+    let when = when_node.and_then(|node| when(walk, node));
     let require = map.get("require").map_or_else(Vec::new, |node| require(walk, node));
     let limits = walk.required(&map, "limits").and_then(|node| limits(walk, node));
     let steps = walk.required(&map, "steps").and_then(|node| steps(walk, node));
     let veto = map.get("veto").map(|node| veto(walk, node));
     let verify = walk.required(&map, "verify").and_then(|node| verify(walk, node));
-    if let Some(node) = map.get("otherwise") {
-        let notify = |text: &str| (text == "notify").then_some(());
-        walk.text(node, "otherwise")
-            .and_then(|text| walk.word(node.place, text, "otherwise", notify, ["notify"].into_iter()));
-    }
-    if let (Some((limits, cooldown)), Some(verify)) = (&limits, &verify)
+    let otherwise_node = map.get("otherwise");
+    let otherwise = otherwise_node.and_then(|node| walk.name(node, "otherwise")).filter(|name| name != NOTIFY);
+    if let (Some((limits, cooldown)), Some((verify, _))) = (&limits, &verify)
         && limits.cooldown < verify.within
     {
         let (pause, within) = (Human(limits.cooldown), Human(verify.within));
         let text =
             format!("cooldown {pause} is shorter than verify's within {within}: a run could follow one still judged");
         walk.problem(*cooldown, text);
+    }
+    if let (Some(steps), Some((verify, within))) = (&steps, &verify) {
+        long_enough(walk, steps, verify, *within);
     }
     let steps = steps?;
     let disruptive = steps.iter().any(|step| step.class() >= ActionClass::Disruptive);
@@ -78,7 +94,29 @@ fn document(walk: &Walk<'_>) -> Option<Playbook> {
         None if disruptive => VETO,
         None => Duration::ZERO,
     };
-    Some(Playbook { name: name?, when: when?, require, limits: limits?.0, veto, steps, verify: verify? })
+    let playbook =
+        Playbook { name: name?, when: when?, require, limits: limits?.0, veto, steps, verify: verify?.0, otherwise };
+    let place = |node: Option<&Node>| node.map_or(root.place, |node| node.place);
+    Some((playbook, place(when_node), place(otherwise_node)))
+}
+
+/// A verification that ends before the action can have worked, and have been seen to, only ever fails.
+fn long_enough(walk: &Walk<'_>, steps: &[Action], verify: &Verify, within: Place) {
+    let Some(slowest) = steps.iter().max_by_key(|step| step.settles_within()) else { return };
+    let seen = verify.cleared.timing.close_after
+        + verify.cleared.reads.iter().map(|kind| kind.every()).max().unwrap_or_default();
+    let least = slowest.settles_within() + seen;
+    if verify.within < least {
+        let text = format!(
+            "within {} is shorter than {}: {slowest} takes {} to work, and {} {} to be seen gone",
+            Human(verify.within),
+            Human(least),
+            Human(slowest.settles_within()),
+            verify.cleared.name,
+            Human(seen)
+        );
+        walk.problem(within, text);
+    }
 }
 
 /// `0s` for none.
@@ -208,50 +246,32 @@ fn steps(walk: &Walk<'_>, node: &Node) -> Option<Vec<Action>> {
 
 fn step(walk: &Walk<'_>, node: &Node) -> Option<Action> {
     let (name, place, detail) = named(walk, node, "a step", "action or action: details")?;
-    let actions = ["collect-evidence", "restart-service", "reboot-node"];
-    let known =
-        walk.word(place, name, "action", |text| actions.into_iter().find(|&a| a == text), actions.into_iter())?;
-    match (known, detail) {
-        ("restart-service", Some(detail)) => restart_service(walk, detail),
-        ("restart-service", None) => {
-            walk.problem(place, "action restart-service needs { service: …, deadline: … }".to_owned());
-            None
-        }
-        ("reboot-node", Some(detail)) => reboot_node(walk, detail),
-        ("reboot-node", None) => {
-            walk.problem(place, "action reboot-node needs { mode: …, deadline: … }".to_owned());
-            None
-        }
-        (_, None) => Some(Action::CollectEvidence),
-        (_, Some(detail)) => {
+    let names = playbook::FORMS.iter().map(|form| form.name);
+    let form = walk.word(place, name, "action", playbook::form, names)?;
+    match (&form.shape, detail) {
+        (Shape::Plain(action), None) => Some(action.clone()),
+        (Shape::Plain(_), Some(detail)) => {
             walk.problem(detail.place, format!("action {name} takes no details"));
             None
+        }
+        (Shape::With(wanted), None) => {
+            walk.problem(place, format!("action {name} needs {{ {}: …, deadline: … }}", wanted.key));
+            None
+        }
+        (Shape::With(wanted), Some(detail)) => {
+            let map = walk.map(detail, form.name, &[wanted.key, "deadline"])?;
+            let word = walk.required(&map, wanted.key).and_then(|node| {
+                let find = |text: &str| wanted.words.iter().copied().find(|word| *word == text);
+                walk.word(node.place, walk.text(node, wanted.key)?, wanted.key, find, wanted.words.iter().copied())
+            });
+            let deadline = required_duration(walk, &map, "deadline");
+            (wanted.make)(word?, deadline?.0)
         }
     }
 }
 
-fn restart_service(walk: &Walk<'_>, node: &Node) -> Option<Action> {
-    let map = walk.map(node, "restart-service", &["service", "deadline"])?;
-    let services = [RestartableService::Kubelet];
-    let service = walk.required(&map, "service").and_then(|node| {
-        let find = |text: &str| services.into_iter().find(|service| service.id() == text);
-        walk.word(node.place, walk.text(node, "service")?, "service", find, services.iter().map(|service| service.id()))
-    });
-    let deadline = required_duration(walk, &map, "deadline");
-    Some(Action::RestartService { service: service?, deadline: deadline?.0 })
-}
-
-fn reboot_node(walk: &Walk<'_>, node: &Node) -> Option<Action> {
-    let map = walk.map(node, "reboot-node", &["mode", "deadline"])?;
-    let mode = walk.required(&map, "mode").and_then(|node| {
-        let find = |text: &str| RebootMode::ALL.into_iter().find(|mode| mode.name() == text);
-        walk.word(node.place, walk.text(node, "mode")?, "mode", find, RebootMode::ALL.iter().map(|mode| mode.name()))
-    });
-    let deadline = required_duration(walk, &map, "deadline");
-    Some(Action::RebootNode { mode: mode?, deadline: deadline?.0 })
-}
-
-fn verify(walk: &Walk<'_>, node: &Node) -> Option<Verify> {
+/// What is verified, and where its `within` stands.
+fn verify(walk: &Walk<'_>, node: &Node) -> Option<(Verify, Place)> {
     let map = walk.map(node, "verify", &["cleared", "within", "steady-for"])?;
     let cleared = finding(walk, &map, "cleared");
     let within = required_duration(walk, &map, "within");
@@ -261,7 +281,8 @@ fn verify(walk: &Walk<'_>, node: &Node) -> Option<Verify> {
     {
         walk.problem(place, format!("within {} is shorter than {}", Human(within), Human(WITHIN_MIN)));
     }
-    Some(Verify { cleared: cleared?, within: within?.0, steady_for: steady_for?.0 })
+    let (within, place) = within?;
+    Some((Verify { cleared: cleared?, within, steady_for: steady_for?.0 }, place))
 }
 
 fn required_duration(walk: &Walk<'_>, map: &Map<'_>, key: &str) -> Option<(Duration, Place)> {

@@ -64,7 +64,7 @@ steps:
   - restart-service
   - reboot
 verify: { cleared: apiserver-down, within: 20s, steady-for: 1ns }
-otherwise: pray
+otherwise: Pray
 extra: 1
 ",
     );
@@ -88,7 +88,7 @@ extra: 1
         "9:5: action \"reboot\" is not one of collect-evidence, restart-service",
         "10:44: within 20s is shorter than 30s",
         "10:61: steady-for \"1ns\" is not between",
-        "11:12: otherwise \"pray\" is not one of notify",
+        "11:12: otherwise \"Pray\" is not 1 to 63",
         "12:1: a playbook has no key \"extra\"",
     ];
     assert_eq!(found.len(), shapes.len(), "{found:#?}");
@@ -102,6 +102,10 @@ extra: 1
 fn single_mistakes() {
     for (text, expected) in [
         (changed("cooldown: 5m", "cooldown: 2m"), "cooldown 2m is shorter than verify's within 3m"),
+        (
+            changed("within: 180s", "within: 36s"),
+            "within 36s is shorter than 43s: restart-service kubelet takes 35s to work, and apiserver-down 8s to be seen gone",
+        ),
         (changed("2 per 1h", "5 per 1h"), "per-node allows 5 runs, per-cluster only 4"),
         (changed("2 per 1h", "-1 per 1h"), "per-node \"-1 per 1h\" is not a count per time"),
         (changed("2 per 1h", "2 per 99y"), "is not between 1ms and 30 days"),
@@ -123,7 +127,8 @@ fn single_mistakes() {
 fn a_folder_adds_and_replaces() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("b.yaml"), changed("for: 20s", "for: 25s")).unwrap();
-    fs::write(folder.path().join("a.yml"), changed("name: restart-kubelet", "name: mine")).unwrap();
+    let mine = SOUND.replace("name: restart-kubelet", "name: mine").replace("apiserver-down", "apiserver-hung");
+    fs::write(folder.path().join("a.yml"), mine).unwrap();
     fs::write(folder.path().join(".hidden.yaml"), "nonsense").unwrap();
     fs::write(folder.path().join("notes.txt"), "nonsense").unwrap();
     fs::create_dir(folder.path().join("old.yaml")).unwrap();
@@ -150,11 +155,59 @@ fn a_folders_mistakes_are_found_in_every_file() {
     assert!(absent.to_string().contains("absent: cannot be read: "));
 }
 
+/// Two playbooks made from the shipped one, each by replacing pieces of text: what is wrong between them.
+fn between(one: &[(&str, &str)], other: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, pieces) in [("a.yaml", one), ("b.yaml", other)] {
+        let text = pieces.iter().fold(SOUND.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        });
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    match load(&[], Some(folder.path())) {
+        Ok(_) => "nothing".to_owned(),
+        Err(problems) => problems.to_string().replace(&format!("{}/", folder.path().display()), ""),
+    }
+}
+
+#[test]
+fn ladders_and_ties() {
+    let (mine, up) = (("name: restart-kubelet", "name: mine"), ("otherwise: notify", "otherwise: mine"));
+    assert_eq!(between(&[up], &[mine]), "nothing");
+    let found = between(&[], &[mine]);
+    assert!(found.starts_with("b.yaml:"), "{found}");
+    assert!(found.contains("mine and restart-kubelet both answer apiserver-down, and nothing says which"), "{found}");
+    let found = between(&[("otherwise: notify", "otherwise: mien")], &[mine, ("apiserver-down", "apiserver-hung")]);
+    assert!(
+        found.contains("otherwise \"mien\" is not one of restart-kubelet, mine, notify; did you mean \"mine\""),
+        "{found}"
+    );
+    let found = between(&[up], &[mine, ("otherwise: notify", "otherwise: restart-kubelet")]);
+    assert!(found.contains("a ladder in a circle: restart-kubelet → mine → restart-kubelet"), "{found}");
+    assert!(found.contains("a ladder in a circle: mine → restart-kubelet → mine"), "{found}");
+    let found = between(&[up], &[mine, ("finding: apiserver-down", "finding: apiserver-hung")]);
+    assert!(
+        found.contains("an impossible ladder: where restart-kubelet fails, apiserver-down is still open"),
+        "{found}"
+    );
+    let reboot = "reboot-node: { mode: default";
+    let (slow, cool) = (("within: 180s", "within: 10m"), ("cooldown: 5m", "cooldown: 10m"));
+    let found = between(&[up, ("restart-service: { service: kubelet", reboot), slow, cool], &[mine]);
+    assert!(found.contains("restart-kubelet is disruptive, mine only service; the gentler comes first"), "{found}");
+    let found =
+        between(&[("otherwise: notify", "otherwise: restart-kubelet")], &[mine, ("apiserver-down", "apiserver-hung")]);
+    assert!(found.contains("a ladder in a circle: restart-kubelet → restart-kubelet"), "{found}");
+}
+
 #[test]
 fn a_folder_with_too_many_files_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..65 {
+        // Each is the next rung of the one before.
         let text = changed("name: restart-kubelet", &format!("name: p{number}"));
+        let next = if number == 64 { "notify".to_owned() } else { format!("p{}", number + 1) };
+        let text = text.replace("otherwise: notify", &format!("otherwise: {next}"));
         fs::write(folder.path().join(format!("{number}.yaml")), text).unwrap();
     }
     assert!(load(&[], Some(folder.path())).unwrap_err().to_string().ends_with("holds more than 64 playbooks"));

@@ -76,7 +76,7 @@ fn checks(page: &mut String, title: &str, about: &str, checks: &[&Check]) {
 fn playbooks(page: &mut String, shipped: &[Playbook]) {
     page.push_str("\nShipped with the program, in the order in which they are considered. One in the folder `playbooks:` of the configuration adds to\nthem, or replaces one by its name. None runs unless its cluster arms it. Harmless steps are free of guards and limits; of the\nothers a playbook has one at most.\n");
     for playbook in shipped {
-        let Playbook { name, when, require, limits, veto, steps, verify } = playbook;
+        let Playbook { name, when, require, limits, veto, steps, verify, otherwise } = playbook;
         let _ = write!(page, "\n## {name}\n\n");
         let text = defib::playbook::SHIPPED.iter().find(|(shipped, _)| shipped == name).map_or("", |(_, text)| text);
         for line in text.lines().map_while(|line| line.strip_prefix('#')) {
@@ -114,6 +114,7 @@ fn playbooks(page: &mut String, shipped: &[Playbook]) {
             time(verify.steady_for)
         );
         row(page, "verified when", &within);
+        row(page, "otherwise", otherwise.as_deref().unwrap_or("a person is told"));
     }
 }
 

@@ -19,6 +19,7 @@ fn playbook(action: Action) -> Playbook {
         veto: Duration::ZERO,
         steps: vec![action],
         verify: Verify { cleared: rule, within: Duration::from_secs(180), steady_for: Duration::from_secs(20) },
+        otherwise: None,
     }
 }
 

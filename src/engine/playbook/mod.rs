@@ -3,8 +3,11 @@
 //! The YAML, its errors and its lint are the program's (`playbook` there). Here every name is already a rule, a check or
 //! an action that exists.
 
-use std::fmt;
+mod action;
+
 use std::time::Duration;
+
+pub use action::{Action, ActionClass, Detail, FORMS, Form, RebootMode, RestartableService, Shape, form};
 
 use crate::check::Check;
 use crate::finding::Rule;
@@ -26,6 +29,8 @@ pub struct Playbook {
     pub steps: Vec<Action>,
     /// How its success is known.
     pub verify: Verify,
+    /// The next rung of its ladder: the playbook that is called for where this one's verification failed.
+    pub otherwise: Option<String>,
 }
 
 impl Playbook {
@@ -83,141 +88,4 @@ pub struct Verify {
     pub within: Duration,
     /// And must stay away for this long; counted after it cleared.
     pub steady_for: Duration,
-}
-
-/// What a step does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Saves what is known about the patient; harmless.
-    CollectEvidence,
-    /// Restarts a Talos service on the patient's node.
-    RestartService {
-        /// Which one.
-        service: RestartableService,
-        /// How long the call may take.
-        deadline: Duration,
-    },
-    /// Reboots the patient's machine.
-    RebootNode {
-        /// How.
-        mode: RebootMode,
-        /// How long the call may take; the machine takes longer.
-        deadline: Duration,
-    },
-}
-
-/// How Talos reboots a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RebootMode {
-    /// Stops pods and services first, then starts the kernel by kexec where it can.
-    Default,
-    /// Through the firmware.
-    Powercycle,
-}
-
-impl RebootMode {
-    /// Every mode.
-    pub const ALL: [RebootMode; 2] = [RebootMode::Default, RebootMode::Powercycle];
-
-    /// The word in a playbook.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            RebootMode::Default => "default",
-            RebootMode::Powercycle => "powercycle",
-        }
-    }
-}
-
-/// The services that Talos restarts over its API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartableService {
-    /// The kubelet.
-    Kubelet,
-}
-
-impl RestartableService {
-    /// Talos's id of it.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        match self {
-            RestartableService::Kubelet => "kubelet",
-        }
-    }
-}
-
-/// How much an action can hurt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ActionClass {
-    /// Reads only; free of limits and guards.
-    Harmless,
-    /// Touches one service that no member of etcd depends on.
-    Service,
-    /// Takes a whole machine down, with its member of etcd.
-    Disruptive,
-}
-
-impl fmt::Display for ActionClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ActionClass::Harmless => "harmless",
-            ActionClass::Service => "service",
-            ActionClass::Disruptive => "disruptive",
-        })
-    }
-}
-
-impl Action {
-    /// How much it can hurt.
-    #[must_use]
-    pub fn class(&self) -> ActionClass {
-        match self {
-            Action::CollectEvidence => ActionClass::Harmless,
-            Action::RestartService { .. } => ActionClass::Service,
-            Action::RebootNode { .. } => ActionClass::Disruptive,
-        }
-    }
-
-    /// It can take the node's member of etcd down. On Talos etcd is not a static pod, so a kubelet's restart cannot.
-    #[must_use]
-    pub fn takes_etcd_down(&self) -> bool {
-        match self {
-            Action::CollectEvidence | Action::RestartService { service: RestartableService::Kubelet, .. } => false,
-            Action::RebootNode { .. } => true,
-        }
-    }
-
-    /// It takes the node's API server down.
-    #[must_use]
-    pub fn takes_apiserver_down(&self) -> bool {
-        self.takes_etcd_down()
-    }
-
-    /// The node gives up the virtual address, if it holds it: Talos's own goes with the kubelet.
-    #[must_use]
-    pub fn takes_vip_down(&self) -> bool {
-        match self {
-            Action::CollectEvidence => false,
-            Action::RestartService { service: RestartableService::Kubelet, .. } | Action::RebootNode { .. } => true,
-        }
-    }
-
-    /// How long it may take.
-    #[must_use]
-    pub fn deadline(&self) -> Duration {
-        match self {
-            Action::CollectEvidence => Duration::from_secs(10),
-            Action::RestartService { deadline, .. } | Action::RebootNode { deadline, .. } => *deadline,
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Action::CollectEvidence => f.write_str("collect-evidence"),
-            Action::RestartService { service, .. } => write!(f, "restart-service {}", service.id()),
-            Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
-        }
-    }
 }

@@ -1,0 +1,223 @@
+//! What a step can do, and in which words a playbook asks for it: one table, from which the playbooks' reader, their JSON
+//! Schema and the reference are made.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Saves what is known about the patient; harmless.
+    CollectEvidence,
+    /// Restarts a Talos service on the patient's node.
+    RestartService {
+        /// Which one.
+        service: RestartableService,
+        /// How long the call may take.
+        deadline: Duration,
+    },
+    /// Reboots the patient's machine.
+    RebootNode {
+        /// How.
+        mode: RebootMode,
+        /// How long the call may take; the machine takes longer.
+        deadline: Duration,
+    },
+}
+
+/// How an action is written in a playbook: its name alone, or its name with a word and a deadline.
+#[derive(Debug)]
+pub struct Form {
+    /// The public name, in kebab-case.
+    pub name: &'static str,
+    /// One sentence for the reference.
+    pub meaning: &'static str,
+    /// What stands behind the name.
+    pub shape: Shape,
+}
+
+/// What stands behind an action's name.
+#[derive(Debug)]
+pub enum Shape {
+    /// Nothing.
+    Plain(Action),
+    /// A word and a deadline.
+    With(Detail),
+}
+
+/// What stands behind an action's name, beside its `deadline`.
+#[derive(Debug)]
+pub struct Detail {
+    /// The key of its word.
+    pub key: &'static str,
+    /// The words that it may be.
+    pub words: &'static [&'static str],
+    /// The action of one of these words, with the deadline.
+    pub make: fn(&str, Duration) -> Option<Action>,
+}
+
+/// Every action that a playbook may ask for.
+pub static FORMS: &[Form] = &[
+    Form {
+        name: "collect-evidence",
+        meaning: "keeps what the patient's machine says of itself beside the journal, within 10 s, and holds nothing up",
+        shape: Shape::Plain(Action::CollectEvidence),
+    },
+    Form {
+        name: "restart-service",
+        meaning: "has Talos restart a service; one that is stopped is started",
+        shape: Shape::With(Detail {
+            key: "service",
+            words: &["kubelet"],
+            make: |word, deadline| Some(Action::RestartService { service: RestartableService::named(word)?, deadline }),
+        }),
+    },
+    Form {
+        name: "reboot-node",
+        meaning: "has Talos reboot the machine; verified by its boot time, too",
+        shape: Shape::With(Detail {
+            key: "mode",
+            words: &["default", "powercycle"],
+            make: |word, deadline| Some(Action::RebootNode { mode: RebootMode::named(word)?, deadline }),
+        }),
+    },
+];
+
+/// The form of an action with this public name.
+#[must_use]
+pub fn form(name: &str) -> Option<&'static Form> {
+    FORMS.iter().find(|form| form.name == name)
+}
+
+/// How Talos reboots a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebootMode {
+    /// Stops pods and services first, then starts the kernel by kexec where it can.
+    Default,
+    /// Through the firmware.
+    Powercycle,
+}
+
+impl RebootMode {
+    fn named(word: &str) -> Option<RebootMode> {
+        [RebootMode::Default, RebootMode::Powercycle].into_iter().find(|mode| mode.name() == word)
+    }
+
+    /// The word in a playbook.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RebootMode::Default => "default",
+            RebootMode::Powercycle => "powercycle",
+        }
+    }
+}
+
+/// The services that Talos restarts over its API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartableService {
+    /// The kubelet.
+    Kubelet,
+}
+
+impl RestartableService {
+    fn named(word: &str) -> Option<RestartableService> {
+        Some(RestartableService::Kubelet).filter(|service| service.id() == word)
+    }
+
+    /// Talos's id of it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            RestartableService::Kubelet => "kubelet",
+        }
+    }
+}
+
+/// How much an action can hurt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ActionClass {
+    /// Reads only; free of limits and guards.
+    Harmless,
+    /// Touches one service that no member of etcd depends on.
+    Service,
+    /// Takes a whole machine down, with its member of etcd.
+    Disruptive,
+}
+
+impl fmt::Display for ActionClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ActionClass::Harmless => "harmless",
+            ActionClass::Service => "service",
+            ActionClass::Disruptive => "disruptive",
+        })
+    }
+}
+
+impl Action {
+    /// How much it can hurt.
+    #[must_use]
+    pub fn class(&self) -> ActionClass {
+        match self {
+            Action::CollectEvidence => ActionClass::Harmless,
+            Action::RestartService { .. } => ActionClass::Service,
+            Action::RebootNode { .. } => ActionClass::Disruptive,
+        }
+    }
+
+    /// It can take the node's member of etcd down. On Talos etcd is not a static pod, so a kubelet's restart cannot.
+    #[must_use]
+    pub fn takes_etcd_down(&self) -> bool {
+        match self {
+            Action::CollectEvidence | Action::RestartService { service: RestartableService::Kubelet, .. } => false,
+            Action::RebootNode { .. } => true,
+        }
+    }
+
+    /// It takes the node's API server down.
+    #[must_use]
+    pub fn takes_apiserver_down(&self) -> bool {
+        self.takes_etcd_down()
+    }
+
+    /// The node gives up the virtual address, if it holds it: Talos's own goes with the kubelet.
+    #[must_use]
+    pub fn takes_vip_down(&self) -> bool {
+        match self {
+            Action::CollectEvidence => false,
+            Action::RestartService { service: RestartableService::Kubelet, .. } | Action::RebootNode { .. } => true,
+        }
+    }
+
+    /// How long it may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        match self {
+            Action::CollectEvidence => Duration::from_secs(10),
+            Action::RestartService { deadline, .. } | Action::RebootNode { deadline, .. } => *deadline,
+        }
+    }
+
+    /// From its end until its effect can be expected, at the least: a verification that is shorter only ever fails.
+    #[must_use]
+    pub fn settles_within(&self) -> Duration {
+        match self {
+            Action::CollectEvidence => Duration::ZERO,
+            // Measured on real parts: 3.7 s, and up to 35 s where the runtime's network is not ready.
+            Action::RestartService { service: RestartableService::Kubelet, .. } => Duration::from_secs(35),
+            // Talos stops pods and services first; firmware, kernel and etcd's way back come after it.
+            Action::RebootNode { .. } => Duration::from_secs(3 * 60),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::CollectEvidence => f.write_str("collect-evidence"),
+            Action::RestartService { service, .. } => write!(f, "restart-service {}", service.id()),
+            Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
+        }
+    }
+}
