@@ -23,6 +23,7 @@ use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
 use crate::latch::Timing;
 use crate::ledger::Ledger;
+use crate::news;
 use crate::observation::{ClusterId, NodeName, Observation, Target};
 use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, IncidentState, Outcome, Record, RunEnd, StepId};
@@ -48,6 +49,8 @@ pub(crate) struct Cluster {
     playbooks: Arc<[Arc<Playbook>]>,
     world: World,
     bursts: Bursts,
+    /// Every rule with every subject, from the ground up.
+    keys: Arc<[FindingKey]>,
     tracked: BTreeMap<FindingKey, Tracked>,
     incidents: Incidents,
     run: Option<Run>,
@@ -69,6 +72,8 @@ pub(crate) struct Cluster {
     choose_after: Tick,
     desk: Desk,
     dirty: bool,
+    /// No outage is seen and nothing is under way: what is no news is judged at the next regular time.
+    quiet: bool,
     wake_at: Tick,
     status: Status,
 }
@@ -90,7 +95,17 @@ pub(crate) struct Seed {
 
 impl Cluster {
     pub(crate) fn new(seed: Seed) -> Cluster {
+        let tracked = |rule: &'static Rule| {
+            let subjects = match rule.scope {
+                Scope::Cluster => vec![Subject::Cluster],
+                Scope::Node => seed.settings.nodes.iter().cloned().map(Subject::Node).collect(),
+            };
+            subjects.into_iter().map(move |subject| (FindingKey { rule: rule.name, subject }, Tracked::new(rule)))
+        };
+        let tracked: Vec<_> = diagnosis::ALL.iter().flat_map(|rule| tracked(rule)).collect();
         Cluster {
+            keys: tracked.iter().map(|(key, _)| key.clone()).collect(),
+            tracked: tracked.into_iter().collect(),
             router: Router::restored(&seed.route, &seed.settings.nodes),
             id: seed.id,
             settings: seed.settings,
@@ -99,7 +114,6 @@ impl Cluster {
             playbooks: seed.playbooks,
             world: World::default(),
             bursts: Bursts::default(),
-            tracked: BTreeMap::new(),
             incidents: Incidents::starting_at(seed.last_incident),
             run: None,
             last_run: seed.last_run,
@@ -115,6 +129,7 @@ impl Cluster {
             choose_after: Tick(0),
             desk: Desk::open(seed.pause.as_ref(), seed.now),
             dirty: true,
+            quiet: false,
             wake_at: Tick(0),
             status: Status::default(),
         }
@@ -134,9 +149,9 @@ impl Cluster {
     }
 
     pub(crate) fn handle(&mut self, event: Event, now: Now) {
-        self.dirty = true;
+        let dirty = std::mem::replace(&mut self.dirty, true);
         match event {
-            Event::Observed(observation) => self.see(observation, now),
+            Event::Observed(observation) => self.dirty = self.see(observation, now) || dirty,
             Event::Stored { batch, result, .. } => self.stored(batch, result, now),
             Event::Ended { step, outcome, .. } => self.ended(step, outcome, now),
             // A connection that ended by itself is no observation: what is seen next is.
@@ -146,12 +161,15 @@ impl Cluster {
         }
     }
 
-    fn see(&mut self, observation: Observation, now: Now) {
+    /// Folds an observation in; whether the cluster must be judged at once.
+    fn see(&mut self, observation: Observation, now: Now) -> bool {
         let before = self.world.latest(&observation.target, observation.kind);
+        let news = news::tells(before, &observation);
         if before.is_none_or(|before| before.sent <= observation.sent) {
             self.bursts.seen(&observation, before, now.mono);
         }
         self.world.fold(observation);
+        news || !self.quiet
     }
 
     fn stored(&mut self, batch: u64, result: Result<(), String>, now: Now) {
@@ -232,6 +250,7 @@ impl Cluster {
             self.store_owes_since.get_or_insert(now.mono);
             ready.batch = Some(batch);
         }
+        self.quiet &= self.run.is_none() && self.bursts.wake_at().is_none() && !self.seen_once;
         let latches = self.tracked.values().filter_map(|tracked| tracked.latch.wake_at(self.timing(tracked.rule)));
         let latches = latches.chain(self.bursts.wake_at());
         self.wake_at = latches.filter(|&tick| tick > now.mono).fold(now.mono + PACE, Tick::min);
@@ -255,21 +274,14 @@ impl Cluster {
     }
 
     fn diagnose(&mut self, now: Now, elsewhere: Elsewhere, batch: &mut Batch) {
-        let keys = diagnosis::ALL.iter().flat_map(|rule| {
-            let subjects = match rule.scope {
-                Scope::Cluster => vec![Subject::Cluster],
-                Scope::Node => self.settings.nodes.iter().cloned().map(Subject::Node).collect(),
-            };
-            subjects.into_iter().map(|subject| (*rule, subject))
-        });
         self.vip_waits_for = self.view(now, elsewhere).vip_waits_for().cloned();
-        for (rule, subject) in keys.collect::<Vec<_>>() {
-            let key = FindingKey { rule: rule.name, subject };
-            let was_open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
+        for key in &*Arc::clone(&self.keys) {
+            let Some(tracked) = self.tracked.get(key) else { continue };
+            let (rule, was_open) = (tracked.rule, tracked.latch.open_since().is_some());
             let verdict = (rule.assess)(&self.view(now, elsewhere), &key.subject, was_open);
             let timing = self.timing(rule);
-            let tracked = self.tracked.entry(key.clone()).or_insert_with(|| Tracked::new(rule));
-            let raised = matches!(verdict, Verdict::Raised(_)) && tracked.latch.open_since().is_none();
+            let Some(tracked) = self.tracked.get_mut(key) else { continue };
+            let raised = matches!(verdict, Verdict::Raised(_)) && !was_open;
             if raised && tracked.latch.pending_since().is_none() && rule.class == Class::Outage {
                 let target = match &key.subject {
                     Subject::Cluster => Target::Vip(self.id.clone()),
@@ -279,6 +291,11 @@ impl Cluster {
             }
             batch.records.extend(tracked.take(key, verdict, timing, now));
         }
+        let outage = |tracked: &Tracked| {
+            tracked.rule.class == Class::Outage
+                && (tracked.latch.open_since().is_some() || tracked.latch.pending_since().is_some())
+        };
+        self.quiet = !self.tracked.values().any(outage);
     }
 
     fn open(&self) -> Open {

@@ -69,18 +69,21 @@ impl Fleet {
     pub fn handle(&mut self, event: Event, now: Now) {
         let cluster = match &event {
             Event::Observed(observation) => {
-                let Some(cluster) = observation.target.cluster().cloned() else {
+                let Some(cluster) = observation.target.cluster() else {
                     self.heard_canary(observation);
                     return;
                 };
                 if answered(&observation.seen) && !matches!(observation.target, Target::Own(_)) {
-                    self.answered.insert(cluster.clone(), observation.at);
+                    match self.answered.get_mut(cluster) {
+                        Some(at) => *at = observation.at,
+                        None => drop(self.answered.insert(cluster.clone(), observation.at)),
+                    }
                 }
                 cluster
             }
-            Event::Stored { cluster, .. } | Event::Ended { cluster, .. } => cluster.clone(),
+            Event::Stored { cluster, .. } | Event::Ended { cluster, .. } => cluster,
             Event::Suspected { target, .. } => {
-                let Some(cluster) = target.cluster().cloned() else { return };
+                let Some(cluster) = target.cluster() else { return };
                 cluster
             }
             Event::Observer(health) => {
@@ -90,7 +93,7 @@ impl Fleet {
             }
             Event::Asked(command) => return self.asked(command, now),
         };
-        if let Some(cluster) = self.clusters.get_mut(&cluster) {
+        if let Some(cluster) = self.clusters.get_mut(cluster) {
             cluster.handle(event, now);
         }
     }

@@ -24,6 +24,7 @@ pub mod incident;
 pub mod latch;
 pub mod ledger;
 pub mod membership;
+mod news;
 pub mod observation;
 pub mod playbook;
 pub mod quantile;

@@ -22,7 +22,9 @@ impl Membership {
     pub fn fold(&mut self, observation: &Observation) {
         let (Target::Node(_, node), Seen::Healthy(facts)) = (&observation.target, &observation.seen) else { return };
         match facts {
-            Facts::EtcdStatus(status) if status.member_id != 0 => drop(self.ids.insert(node.clone(), status.member_id)),
+            Facts::EtcdStatus(status) if status.member_id != 0 && self.id_of(node) != Some(status.member_id) => {
+                self.ids.insert(node.clone(), status.member_id);
+            }
             Facts::EtcdMembers(list) if !list.members.is_empty() => {
                 let listed = list.members.iter().map(|member| (member.id, member.learner)).collect();
                 if !self.listed.is_empty() && self.listed != listed {

@@ -22,7 +22,7 @@ impl Tracked {
     }
 
     /// Takes a verdict; says whether the finding opened or closed.
-    pub(crate) fn take(&mut self, key: FindingKey, verdict: Verdict, timing: Timing, now: Now) -> Option<Record> {
+    pub(crate) fn take(&mut self, key: &FindingKey, verdict: Verdict, timing: Timing, now: Now) -> Option<Record> {
         let (signal, unknown) = match verdict {
             Verdict::Raised(text) => {
                 self.text = text;
@@ -36,11 +36,11 @@ impl Tracked {
             Change::Opened => {
                 let since = self.latch.open_since().unwrap_or(now.mono);
                 self.since = now.wall.before(now.mono.since(since));
-                Some(Record::Finding { key, opened: true, text: self.text.clone() })
+                Some(Record::Finding { key: key.clone(), opened: true, text: self.text.clone() })
             }
             Change::Closed => {
                 let text = format!("after {}", Human(now.wall.since(self.since)));
-                Some(Record::Finding { key, opened: false, text })
+                Some(Record::Finding { key: key.clone(), opened: false, text })
             }
         }
     }

@@ -30,7 +30,9 @@ const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(20);
 /// The newest observations of one cluster.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    latest: BTreeMap<(Target, ProbeKind), Observation>,
+    /// By node: what is looked up all the time is found without a target made for it.
+    nodes: BTreeMap<NodeName, BTreeMap<ProbeKind, Observation>>,
+    others: BTreeMap<Target, BTreeMap<ProbeKind, Observation>>,
     pods: BTreeMap<NodeName, PodMemory>,
     /// What takes more than one look.
     pub windows: Windows,
@@ -54,18 +56,31 @@ pub struct PodMemory {
 impl World {
     /// Folds one observation in. One that was sent before the newest known of its kind says nothing new and is dropped.
     pub fn fold(&mut self, observation: Observation) {
-        let key = (observation.target.clone(), observation.kind);
-        if self.latest.get(&key).is_some_and(|known| known.sent > observation.sent) {
+        let known = self.latest(&observation.target, observation.kind);
+        if known.is_some_and(|known| known.sent > observation.sent) {
             return;
         }
-        if let (Target::Node(_, node), Seen::Healthy(Facts::TalosContainers(containers))) =
-            (&observation.target, &observation.seen)
+        let same = known.is_some_and(|known| known.seen == observation.seen);
+        if let (false, Target::Node(_, node), Seen::Healthy(Facts::TalosContainers(containers))) =
+            (same, &observation.target, &observation.seen)
         {
             self.remember_pod(node, containers, observation.at);
         }
         self.windows.fold(&observation);
-        self.membership.fold(&observation);
-        self.latest.insert(key, observation);
+        if !same {
+            self.membership.fold(&observation);
+        }
+        let kinds = match &observation.target {
+            Target::Node(_, node) => match self.nodes.get_mut(node) {
+                Some(kinds) => kinds,
+                None => self.nodes.entry(node.clone()).or_default(),
+            },
+            other => match self.others.get_mut(other) {
+                Some(kinds) => kinds,
+                None => self.others.entry(other.clone()).or_default(),
+            },
+        };
+        kinds.insert(observation.kind, observation);
     }
 
     fn remember_pod(&mut self, node: &NodeName, containers: &[Container], at: Tick) {
@@ -95,12 +110,15 @@ impl World {
     /// The newest observation of a kind, whatever its age.
     #[must_use]
     pub fn latest(&self, target: &Target, kind: ProbeKind) -> Option<&Observation> {
-        self.latest.get(&(target.clone(), kind))
+        match target {
+            Target::Node(_, node) => self.nodes.get(node)?.get(&kind),
+            other => self.others.get(other)?.get(&kind),
+        }
     }
 
     /// Every newest observation, in order.
     pub fn all(&self) -> impl Iterator<Item = &Observation> {
-        self.latest.values()
+        self.nodes.values().chain(self.others.values()).flat_map(BTreeMap::values)
     }
 }
 
@@ -205,22 +223,26 @@ impl<'a> View<'a> {
     /// What can be said about one kind of probe of one target.
     #[must_use]
     pub fn look(&self, target: &Target, kind: ProbeKind) -> Look<'a> {
+        self.judge(self.world.latest(target, kind), kind)
+    }
+
+    /// [`Self::look`] at a node.
+    #[must_use]
+    pub fn look_node(&self, node: &NodeName, kind: ProbeKind) -> Look<'a> {
+        self.judge(self.world.nodes.get(node).and_then(|kinds| kinds.get(&kind)), kind)
+    }
+
+    fn judge(&self, newest: Option<&'a Observation>, kind: ProbeKind) -> Look<'a> {
         if !self.settings.sources.contains(&kind) {
             return Look::NotAsked;
         }
-        match self.world.latest(target, kind) {
+        match newest {
             None => Look::Missing,
             Some(observation) => {
                 let age = self.now.since(observation.at);
                 if age > kind.max_age() && !self.seen_once { Look::Stale(age) } else { Look::Fresh(observation) }
             }
         }
-    }
-
-    /// [`Self::look`] at a node.
-    #[must_use]
-    pub fn look_node(&self, node: &NodeName, kind: ProbeKind) -> Look<'a> {
-        self.look(&self.node(node), kind)
     }
 
     /// What the API server of a node said of itself.

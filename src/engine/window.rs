@@ -151,13 +151,14 @@ impl Windows {
             }
             (Target::Node(..), Facts::EtcdStatus(status)) if !status.learner => self.elections.see(at, status),
             (Target::Node(_, node), Facts::Apiserver(apiserver)) => {
-                if !apiserver.certificate_sha256.is_empty() {
+                let known = self.certificates.get(node);
+                if !apiserver.certificate_sha256.is_empty() && known != Some(&apiserver.certificate_sha256) {
                     self.certificates.insert(node.clone(), apiserver.certificate_sha256.clone());
                 }
-                if apiserver.ready {
-                    self.ready_since.entry(node.clone()).or_insert(at);
-                } else {
-                    self.ready_since.remove(node);
+                match (apiserver.ready, self.ready_since.contains_key(node)) {
+                    (true, false) => drop(self.ready_since.insert(node.clone(), at)),
+                    (false, true) => drop(self.ready_since.remove(node)),
+                    _ => {}
                 }
             }
             (Target::Vip(_), Facts::Vip(vip)) if !vip.certificate_sha256.is_empty() => {

@@ -2,8 +2,8 @@
 //!
 //! A program of its own, because it counts what it takes from the allocator and nobody else should pay for that. The
 //! observations are the model's (`defib::model`), made while no clock is looked at; what is measured is real: how long it
-//! takes to fold one in and to judge its cluster again, the memory that the engine holds, and how often a poll without
-//! news allocates. No probe, no socket, no journal. It prints one JSON object, which `defib-bench` reads.
+//! takes to fold one in and to judge its cluster again, the memory that the engine holds, and how often an
+//! observation without news allocates. No probe, no socket, no journal. It prints one JSON object, which `defib-bench` reads.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's own edge")]
 
 mod world;
@@ -42,10 +42,11 @@ struct Measured {
     share: Vec<f64>,
     /// Bytes that the engine holds at the end.
     heap_bytes: usize,
-    /// Polls in which nothing changed, what they took from the allocator, and how many of them took anything.
-    polls: usize,
-    allocations: usize,
-    polls_that_allocate: usize,
+    /// Observations after which the engine had nothing to say: how many; how many of them took anything from the
+    /// allocator (a cluster is judged again once a second, and figures that come every few seconds are kept); and what.
+    quiet: usize,
+    quiet_that_allocate: usize,
+    quiet_allocations: usize,
 }
 
 fn main() -> ExitCode {
@@ -71,18 +72,18 @@ fn measure() -> Result<Measured, defib::yaml::Problems> {
         let (mut folding, mut judging, count) = (Duration::ZERO, Duration::ZERO, events.len());
         for (at, event) in events {
             let now = world::now(at);
-            let began = Instant::now();
+            let (counted, began) = (Region::new(COUNTED), Instant::now());
             fleet.handle(event, now);
             folding += began.elapsed();
-            let (counted, began) = (Region::new(COUNTED), Instant::now());
+            let began = Instant::now();
             let news = poll(&mut fleet, now);
             judging += began.elapsed();
             if second > WARM_S && !news {
                 let taken = counted.change();
                 let taken = taken.allocations + taken.reallocations;
-                measured.polls += 1;
-                measured.allocations += taken;
-                measured.polls_that_allocate += usize::from(taken > 0);
+                measured.quiet += 1;
+                measured.quiet_allocations += taken;
+                measured.quiet_that_allocate += usize::from(taken > 0);
             }
         }
         if second > WARM_S {

@@ -17,9 +17,9 @@ struct Measured {
     judge_us: Vec<f64>,
     share: Vec<f64>,
     heap_bytes: usize,
-    polls: usize,
-    allocations: usize,
-    polls_that_allocate: usize,
+    quiet: usize,
+    quiet_that_allocate: usize,
+    quiet_allocations: usize,
 }
 
 /// Runs it, for about twenty seconds of a core at most.
@@ -33,8 +33,9 @@ pub(crate) fn measure(say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     }
     let measured: Measured = serde_json::from_slice(&output.stdout)
         .map_err(|source| Trouble::Printed { what: PROGRAM.to_owned(), source })?;
-    let Measured { clusters, observations, polls, allocations, polls_that_allocate, .. } = measured;
-    let quiet = vec![allocations as f64 / polls.max(1) as f64];
+    let Measured { clusters, observations, quiet, quiet_that_allocate, quiet_allocations, .. } = measured;
+    let allocate = vec![100.0 * quiet_that_allocate as f64 / quiet.max(1) as f64];
+    let each = quiet_allocations as f64 / quiet_that_allocate.max(1) as f64;
     Ok(vec![
         Figure::of("engine: an observation folded in", "ns", measured.fold_ns, None)
             .noted(format!("{observations} observations; means of a virtual second")),
@@ -47,7 +48,8 @@ pub(crate) fn measure(say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
             vec![measured.heap_bytes as f64 / 1e6],
             Some(Goal::Median(64.0)),
         ),
-        Figure::of("engine: allocations of a poll without news", "", quiet, Some(Goal::Median(0.0)))
-            .noted(format!("{polls_that_allocate} of {polls} such polls took memory")),
+        Figure::of("engine: observations without news that allocate", "%", allocate, None).noted(format!(
+            "of {quiet}; each of those {each:.0} times: a cluster judged after a second, a window kept"
+        )),
     ])
 }
