@@ -9,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
+use std::fmt;
 use std::future::{Ready, pending, ready};
 use std::io;
 use std::net::SocketAddr;
@@ -39,37 +40,53 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A silent server's address is dialled anew at most so long before the deadline: a little longer than a dial may take.
 const LEAD_MAX: Duration = CONNECT_WITHIN.saturating_add(Duration::from_millis(100));
 
-/// An address and the connection to it that is held, if there is one.
-#[derive(Debug)]
-pub struct Held {
+/// An address and the connection to it that is held, if there is one, as the `Speaker` through which it is asked.
+pub struct Held<Speaker = Channel> {
     address: SocketAddr,
     bell: Bell,
-    open: Mutex<Option<Open>>,
+    speaker: fn(Channel) -> Made<Speaker>,
+    open: Mutex<Option<Open<Speaker>>>,
 }
 
+/// What makes a speaker of a fresh connection, once a connection.
+pub type Made<Speaker> = Pin<Box<dyn Future<Output = Result<Speaker, Status>> + Send>>;
+
 /// A connection that is held; dropped, it is let go of.
-#[derive(Debug)]
-struct Open {
-    channel: Channel,
+struct Open<Speaker> {
+    speaker: Speaker,
     line: Line,
 }
 
-impl Drop for Open {
+impl<Speaker> Drop for Open<Speaker> {
     fn drop(&mut self) {
         self.line.let_go();
     }
 }
 
+impl<Speaker> fmt::Debug for Held<Speaker> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("address", &self.address).field("bell", &self.bell).finish_non_exhaustive()
+    }
+}
+
 impl Held {
-    /// Nothing is dialled yet.
+    /// Asks through the channel itself. Nothing is dialled yet.
     #[must_use]
     pub fn new(address: SocketAddr) -> Held {
-        Held { address, bell: Bell::default(), open: Mutex::default() }
+        Held::speaking(address, |channel| Box::pin(ready(Ok(channel))))
+    }
+}
+
+impl<Speaker: Clone> Held<Speaker> {
+    /// Asks through what is made of each connection. Nothing is dialled yet.
+    #[must_use]
+    pub fn speaking(address: SocketAddr, speaker: fn(Channel) -> Made<Speaker>) -> Held<Speaker> {
+        Held { address, bell: Bell::default(), speaker, open: Mutex::default() }
     }
 
     /// Rings this bell when the held connection ends by itself.
     #[must_use]
-    pub fn with_bell(self, bell: Bell) -> Held {
+    pub fn with_bell(self, bell: Bell) -> Held<Speaker> {
         Held { bell, ..self }
     }
 
@@ -86,19 +103,19 @@ impl Held {
         &self,
         config: impl Fn(Instant) -> C,
         deadline: Duration,
-        question: impl Fn(Channel) -> F,
+        question: impl Fn(Speaker) -> F,
     ) -> Result<T, Trouble> {
         let until = Instant::now() + deadline;
-        let held = self.held().as_ref().map(|open| open.channel.clone());
-        if let Some(channel) = held {
+        let held = self.held().as_ref().map(|open| open.speaker.clone());
+        if let Some(speaker) = held {
             let lead = LEAD_MAX.min(deadline * 2 / 3);
-            match self.unless_mute(self.answer(until, question(channel)), until, lead).await {
+            match self.unless_mute(self.answer(until, question(speaker)), until, lead).await {
                 Err(Trouble::Failed(Failure::Reset)) => {}
                 answer => return answer,
             }
         }
-        let channel = self.connect(config(until).await?, until).await?;
-        self.answer(until, question(channel)).await
+        let speaker = self.connect(config(until).await?, until).await?;
+        self.answer(until, question(speaker)).await
     }
 
     /// Waits for an answer over a held connection. When it is late, the address is dialled beside it, `lead` before the
@@ -130,11 +147,14 @@ impl Held {
     ///
     /// # Errors
     /// [`Trouble`], and nothing was asked.
-    pub async fn connect(&self, config: Arc<ClientConfig>, until: Instant) -> Result<Channel, Trouble> {
+    pub async fn connect(&self, config: Arc<ClientConfig>, until: Instant) -> Result<Speaker, Trouble> {
         let line = self.bell.line();
         let channel = dial(self.address, &config, until, line.clone()).await?;
-        *self.held() = Some(Open { channel: channel.clone(), line });
-        Ok(channel)
+        let made = timeout_at(until, (self.speaker)(channel)).await;
+        let made = made.map_err(|_| Failure::Timeout(Stage::Handshake))?;
+        let speaker = made.map_err(|status| of_status(&status))?;
+        *self.held() = Some(Open { speaker: speaker.clone(), line });
+        Ok(speaker)
     }
 
     /// Waits for the answer to one question, and lets go of the connection at trouble with it.
@@ -161,7 +181,7 @@ impl Held {
         Err(of_status(&status))
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Open<Speaker>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

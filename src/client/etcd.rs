@@ -1,7 +1,7 @@
 //! One etcd member, asked directly.
 //!
 //! etcd-client does the talking, over a connection of ours ([`Held`]): its own would balance over several members and
-//! dial again by itself. Answers are bounded by tonic's 4 MiB. Left out: everything that changes etcd.
+//! dial again by itself. It is made once a connection, for it holds a client of each of etcd's services. Answers are bounded by tonic's 4 MiB. Left out: everything that changes etcd.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,14 +38,14 @@ pub enum Read {
 #[derive(Debug)]
 pub struct Member {
     credential: Arc<Kept>,
-    held: Held,
+    held: Held<Arc<Client>>,
 }
 
 impl Member {
     /// The member whose clients are served at this address. Nothing is dialled yet.
     #[must_use]
     pub fn new(credential: Arc<Kept>, address: SocketAddr) -> Member {
-        Member { credential, held: Held::new(address) }
+        Member { credential, held: Held::speaking(address, |channel| Box::pin(client(channel))) }
     }
 
     /// Rings this bell when the held connection ends by itself.
@@ -63,8 +63,8 @@ impl Member {
             .ask(
                 |until| self.credential.client_config(until),
                 deadline,
-                |channel| async {
-                    let answer = client(channel).await?.maintenance_client().status().await.map_err(status_of)?;
+                |client| async move {
+                    let answer = client.maintenance_client().status().await.map_err(status_of)?;
                     let header = answer.header();
                     Ok(EtcdStatus {
                         cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
@@ -93,9 +93,9 @@ impl Member {
             .ask(
                 |until| self.credential.client_config(until),
                 deadline,
-                |channel| async {
+                |client| async move {
                     // etcd-client asks for the serializable form.
-                    let answer = client(channel).await?.cluster_client().member_list().await.map_err(status_of)?;
+                    let answer = client.cluster_client().member_list().await.map_err(status_of)?;
                     let member = |member: &etcd_client::Member| EtcdMember {
                         id: member.id(),
                         name: detail(member.name()),
@@ -128,9 +128,9 @@ impl Member {
             .ask(
                 |until| self.credential.client_config(until),
                 deadline,
-                |channel| {
+                |client| {
                     let options = Some(options.clone());
-                    async { client(channel).await?.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
+                    async move { client.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
                 },
             )
             .await
@@ -147,8 +147,8 @@ pub(super) fn urls(said: &[String]) -> Vec<String> {
     said.iter().take(URLS_MAX).map(|one| detail(one)).collect()
 }
 
-async fn client(channel: tonic::transport::Channel) -> Result<Client, Status> {
-    Client::from_channel(Channel::Tonic(channel), None).await.map_err(status_of)
+async fn client(channel: tonic::transport::Channel) -> Result<Arc<Client>, Status> {
+    Client::from_channel(Channel::Tonic(channel), None).await.map(Arc::new).map_err(status_of)
 }
 
 fn status_of(error: Error) -> Status {
