@@ -7,9 +7,11 @@
 //! ([`once`]) for as long as its run takes, without the listener.
 
 mod own;
+pub mod rehearsal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
@@ -97,14 +99,7 @@ pub async fn run(
     print: impl FnMut(&NewRecord) + Send + 'static,
 ) -> Result<(), DaemonError> {
     let clock = Clock::start();
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
-    let ends = async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    };
+    let ends = signalled()?;
     let kept = Kept::open(&config, clock)?;
     let recorder = metrics::install()?;
     // Before anything else is asked: who comes back after a crash is led where it was led.
@@ -142,6 +137,18 @@ pub async fn once(
     }
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
     round(config, playbooks, print, kept, (health, Lifelines::default(), None), ends).await
+}
+
+/// The signal that ends the program, when it comes.
+fn signalled() -> Result<impl Future<Output = &'static str>, DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }
 
 /// What is kept between processes: the journal, or why there is none, and what it says of earlier ones.
@@ -193,18 +200,7 @@ async fn round(
     }
     let (hub, mut questions) = Hub::new(clock, settled(&config, without_journal.clone()));
     let hub = Arc::new(hub);
-    match Socket::bind(&config.journal) {
-        Ok(socket) => drop(tokio::spawn(socket.serve(Arc::clone(&hub)))),
-        Err(error) if without_journal.is_none() => {
-            tracing::error!(%error, journal = %config.journal.display(), "no socket: commands cannot reach this daemon");
-        }
-        Err(_) => {}
-    }
-
-    if let Some(Listening { listener, metrics, guard }) = listening {
-        let site = Site::new(Arc::clone(&hub), Arc::clone(&health), metrics, guard, config.journal.clone());
-        tokio::spawn(web::serve(listener, Arc::new(site)));
-    }
+    serve(&hub, &health, &config.journal, listening, without_journal.is_none());
     if journal.is_ok() {
         tokio::spawn(own::live(config.journal.clone()));
     }
@@ -230,10 +226,9 @@ async fn round(
     });
     let ports = Live {
         journal: journal.map_err(|error| words(&error)),
+        written: 0,
         answers,
-        wishes,
-        executor,
-        lifelines,
+        outside: Real { wishes, executor, lifelines },
         story,
         health: Arc::clone(&health),
         gauges: Gauges::default(),
@@ -276,8 +271,24 @@ async fn round(
     Ok(())
 }
 
+/// Answers those who ask: over the socket beside the journal, and through the listener where there is one. Where the
+/// journal is not `kept`, a socket that cannot be made surprises nobody.
+fn serve(hub: &Arc<Hub>, health: &Arc<Health>, journal: &Path, listening: Option<Listening>, kept: bool) {
+    match Socket::bind(journal) {
+        Ok(socket) => drop(tokio::spawn(socket.serve(Arc::clone(hub)))),
+        Err(error) if kept => {
+            tracing::error!(%error, journal = %journal.display(), "no socket: commands cannot reach this daemon");
+        }
+        Err(_) => {}
+    }
+    if let Some(Listening { listener, metrics, guard }) = listening {
+        let site = Site::new(Arc::clone(hub), Arc::clone(health), metrics, guard, journal.to_owned());
+        tokio::spawn(web::serve(listener, Arc::new(site)));
+    }
+}
+
 /// Lets go of the journal after what was handed to it is written; a disk that hangs is not waited for.
-fn leave(driver: Driver<Live>) {
+fn leave<O: Outside + Send + 'static>(driver: Driver<Live<O>>) {
     let (done, ended) = sync_channel::<()>(1);
     let leaving = std::thread::Builder::new().name("end".to_owned()).spawn(move || {
         drop(driver);
@@ -306,7 +317,7 @@ fn settled(config: &Config, without_journal: Option<String>) -> Settled {
         vip: cluster.vip.map(|vip| vip.to_string()),
         armed: cluster.arm.clone(),
     };
-    Settled { mode: config.mode, watched: config.clusters.iter().map(watched).collect(), without_journal }
+    Settled { mode: config.mode, watched: config.clusters.iter().map(watched).collect(), without_journal, model: false }
 }
 
 /// `prod (3 nodes, vip 192.0.2.100:6443)`.
@@ -315,14 +326,46 @@ fn cluster_words(cluster: &Cluster) -> String {
     format!("{} ({} nodes, {vip})", cluster.name, cluster.nodes.len())
 }
 
-/// The ports of the real world.
-struct Live {
-    /// The journal, or why there is none.
-    journal: Result<Journal, String>,
-    answers: mpsc::Sender<Event>,
+/// What the ports reach beyond this program: the real world, or a modelled one.
+trait Outside {
+    /// Asks at once.
+    fn ask(&mut self, target: Target, kind: ProbeKind);
+    /// Starts a step.
+    fn start(&mut self, step: Step);
+    /// Leads those who want an API server this way.
+    fn lead(&mut self, cluster: &ClusterId, route: Route);
+}
+
+/// The real world.
+struct Real {
     wishes: mpsc::Sender<(Target, ProbeKind)>,
     executor: Executor,
     lifelines: Lifelines,
+}
+
+impl Outside for Real {
+    fn ask(&mut self, target: Target, kind: ProbeKind) {
+        // A wish that finds no room is asked for at its own cadence, or by the next preflight.
+        let _ = self.wishes.try_send((target, kind));
+    }
+
+    fn start(&mut self, step: Step) {
+        self.executor.start(step);
+    }
+
+    fn lead(&mut self, cluster: &ClusterId, route: Route) {
+        self.lifelines.lead(cluster, route);
+    }
+}
+
+/// The ports of a program that keeps a journal and shows what it does.
+struct Live<O> {
+    /// The journal, or why there is none.
+    journal: Result<Journal, String>,
+    /// Batches that were handed over; each is answered once.
+    written: u64,
+    answers: mpsc::Sender<Event>,
+    outside: O,
     story: SyncSender<NewRecord>,
     health: Arc<Health>,
     gauges: Gauges,
@@ -342,7 +385,7 @@ struct Open {
     action: String,
 }
 
-impl Live {
+impl<O> Live<O> {
     fn asked(&mut self, question: Question) -> Event {
         Event::Asked(self.owed.take(question))
     }
@@ -409,8 +452,9 @@ impl Live {
     }
 }
 
-impl Ports for Live {
+impl<O: Outside> Ports for Live<O> {
     fn write(&mut self, batch: Batch) {
+        self.written += 1;
         metrics::written(&batch);
         for record in &batch.records {
             if let Record::Run { run, state: RunEnd::Failed, text } = record {
@@ -449,16 +493,15 @@ impl Ports for Live {
     }
 
     fn ask(&mut self, target: Target, kind: ProbeKind) {
-        // A wish that finds no room is asked for at its own cadence, or by the next preflight.
-        let _ = self.wishes.try_send((target, kind));
+        self.outside.ask(target, kind);
     }
 
     fn start(&mut self, step: Step) {
-        self.executor.start(step);
+        self.outside.start(step);
     }
 
     fn route(&mut self, cluster: &ClusterId, route: Route) {
-        self.lifelines.lead(cluster, route);
+        self.outside.lead(cluster, route);
     }
 
     fn publish(&mut self, cluster: &ClusterId, status: &Status) {

@@ -62,6 +62,8 @@ pub struct Settled {
     pub watched: Vec<Watched>,
     /// Why it keeps no journal, and so never acts; none: it keeps one.
     pub without_journal: Option<String>,
+    /// What it watches is a model: everybody who reads is told so.
+    pub model: bool,
 }
 
 /// A command with the place for its answer.
@@ -231,7 +233,7 @@ mod tests {
     use crate::journal::account;
 
     fn hub() -> (Hub, mpsc::Receiver<Question>) {
-        let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None };
+        let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None, model: false };
         Hub::new(Clock::start(), settled)
     }
 

@@ -10,6 +10,7 @@ mod history;
 mod init;
 mod playbook;
 mod recover;
+mod rehearse;
 mod run;
 mod status;
 
@@ -40,7 +41,8 @@ const CONFIG: &str = "defib.yaml";
         defib recover --dry-run              what would be done now, with every check; nothing is\n  \
         defib explain prod                   why it acts or holds\n  \
         defib status                         what the daemon knows, also after it died\n  \
-        defib history --limit 50             what was found, decided and done\n\n\
+        defib history --limit 50             what was found, decided and done\n  \
+        defib rehearse incident-a            an outage and its end on a modelled cluster, in ten seconds\n\n\
         Exit codes: 0 healthy, recovered or done; 1 unhealthy, or acted and not recovered; 2 misuse or wrong\n            \
         configuration; 3 held; 4 cannot tell; of several the first in 2, 1, 3, 4, 0"
 )]
@@ -92,6 +94,10 @@ enum Command {
     Playbook(playbook::Typed),
     /// Begin a configuration from a talosconfig
     Init(init::Typed),
+    /// Play an outage against a modelled cluster, with this whole program: no cluster, no root, ten seconds
+    ///
+    /// It reads no configuration, reaches no cluster, and says on every screen that it is a model.
+    Rehearse(rehearse::Typed),
     /// Print the completions for a shell
     Completions {
         /// Which shell.
@@ -131,6 +137,7 @@ pub fn main() -> Exit {
         }
         Command::Playbook(typed_playbook) => playbook::main(&typed_playbook, &typed.config),
         Command::Init(typed_init) => init::main(&typed_init),
+        Command::Rehearse(typed_rehearse) => rehearse::main(&typed_rehearse),
         Command::Run => with(&typed.config, run::main),
         Command::Recover(typed_recover) => {
             told(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))

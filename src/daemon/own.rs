@@ -60,7 +60,7 @@ pub(super) async fn watch(journal: PathBuf, clock: Clock, events: mpsc::Sender<E
 }
 
 /// The first line of the pause file; none where there is no such file. One that cannot be read pauses all the same.
-fn pause_file(journal: &Path) -> Option<String> {
+pub(super) fn pause_file(journal: &Path) -> Option<String> {
     let file = journal.join(FILE);
     if file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         return None;

@@ -24,7 +24,7 @@ const SLOW: Duration = Duration::from_millis(600);
 impl Model {
     /// What a question that leaves now will see, and after how long.
     pub fn answer(&mut self, target: &Target, kind: ProbeKind) -> (Duration, Seen) {
-        let soon = Duration::from_millis(self.lottery.between(1, 5));
+        let soon = Duration::from_millis(self.delays.between(1, 5));
         let (slow, seen) = self.seen(target, kind);
         (soon + slow, seen)
     }
@@ -61,7 +61,7 @@ impl Model {
         if node.ills.refuses_us {
             return (Duration::ZERO, Seen::Unknown(Why::Unauthorized("status 401".to_owned())));
         }
-        let slow = if node.ills.starved { Duration::from_millis(400) } else { Duration::ZERO };
+        let slow = if node.ills.lacks_cpu() { Duration::from_millis(400) } else { Duration::ZERO };
         match kind {
             ProbeKind::TalosServices => (slow, Seen::Healthy(Facts::TalosServices(services(node)))),
             ProbeKind::TalosContainers => (slow, Seen::Healthy(Facts::TalosContainers(containers(name, node)))),

@@ -55,7 +55,8 @@ impl Etcd {
         lottery: &mut Lottery,
         now: Tick,
     ) {
-        let lives = |node: &Node| node.executes() && node.etcd.runs();
+        // One that misses every heartbeat neither leads nor follows.
+        let lives = |node: &Node| node.executes() && node.etcd.runs() && !node.ills.overcommitted;
         let hears = |a: &NodeName, b: &NodeName| {
             !cut.contains(&(a.clone(), b.clone())) && !cut.contains(&(b.clone(), a.clone()))
         };

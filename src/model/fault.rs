@@ -42,6 +42,10 @@ pub enum Kind {
     Reboot,
     /// A machine gets a tenth of the CPU that it wants.
     Starve,
+    /// A machine's hypervisor is overcommitted: its etcd misses every heartbeat.
+    Overcommit,
+    /// A machine has 3 GiB: the kernel kills its API server again and again.
+    SmallMachine,
     /// A machine's memory is nearly used up.
     ShortMemory,
     /// A machine's clock is wrong by ten seconds.
@@ -59,7 +63,7 @@ pub enum Kind {
 }
 
 /// Every kind with its name.
-pub const KINDS: [(Kind, &str); 23] = [
+pub const KINDS: [(Kind, &str); 25] = [
     (Kind::KillEtcd, "kill-etcd"),
     (Kind::EtcdCannotStart, "etcd-cannot-start"),
     (Kind::HangEtcd, "hang-etcd"),
@@ -76,6 +80,8 @@ pub const KINDS: [(Kind, &str); 23] = [
     (Kind::PowerOff, "power-off"),
     (Kind::Reboot, "reboot"),
     (Kind::Starve, "starve"),
+    (Kind::Overcommit, "overcommit"),
+    (Kind::SmallMachine, "small-machine"),
     (Kind::ShortMemory, "short-memory"),
     (Kind::WrongClock, "wrong-clock"),
     (Kind::HideNode, "hide-node"),
@@ -90,6 +96,38 @@ impl Kind {
     #[must_use]
     pub fn name(self) -> &'static str {
         KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    /// What it is, in a few words that a node's name can follow.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Kind::KillEtcd => "etcd ends once",
+            Kind::EtcdCannotStart => "etcd ends whenever it starts",
+            Kind::HangEtcd => "etcd does nothing",
+            Kind::SlowDisk => "etcd's disk is slow",
+            Kind::NoSpace => "etcd's database is full",
+            Kind::KillApiserver => "the API server ends once",
+            Kind::ApiserverCannotStart => "the API server ends two seconds after each start",
+            Kind::HangApiserver => "the API server does nothing",
+            Kind::KillKubelet => "the kubelet ends once",
+            Kind::StopKubelet => "a person stops the kubelet",
+            Kind::WedgeKubelet => "the kubelet runs and does nothing",
+            Kind::FreezeMachine => "the machine stands still, its kernel too",
+            Kind::HangMachine => "the machine's kernel answers, nothing else does",
+            Kind::PowerOff => "the machine is switched off",
+            Kind::Reboot => "the machine boots",
+            Kind::Starve => "the machine gets a tenth of the processor time that it wants",
+            Kind::Overcommit => "the machine's hypervisor is overcommitted, and etcd misses every heartbeat",
+            Kind::SmallMachine => "the machine has 3 GiB, and the kernel kills the API server again and again",
+            Kind::ShortMemory => "the machine's memory is nearly used up",
+            Kind::WrongClock => "the machine's clock is wrong by ten seconds",
+            Kind::HideNode => "we do not reach the machine, which is well",
+            Kind::Isolate => "we reach nothing at all",
+            Kind::CutPeers => "the machine's peers do not reach it",
+            Kind::KillVipAgent => "the VIP's agent does nothing",
+            Kind::RefuseUs => "the machine refuses our credentials",
+        }
     }
 
     /// The kind with this name.
@@ -197,6 +235,8 @@ impl Model {
             Kind::PowerOff if node.machine == Machine::Off => node.reboot(now),
             Kind::Reboot if ill => node.reboot(now),
             Kind::Starve => node.ills.starved = ill,
+            Kind::Overcommit => node.ills.overcommitted = ill,
+            Kind::SmallMachine => node.ills.small = ill,
             Kind::ShortMemory => node.ills.memory_short = ill,
             Kind::WrongClock => node.ills.clock_offset_ms = if ill { 10_000 } else { 0 },
             Kind::KillVipAgent => node.ills.vip_agent_dead = ill,

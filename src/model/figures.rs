@@ -2,12 +2,14 @@
 
 use defib_engine::observation::{CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, NodeName, TalosMachine};
 
-use super::node::Node;
+use super::node::{Node, Process};
 use super::{Model, STEP};
 
 /// A member writes its log so often in a step.
 const WRITES: f64 = 2.0;
 const GIB: u64 = 1 << 30;
+/// What a machine of 3 GiB has left while its API server does not run.
+const SMALL_FREE: u64 = GIB;
 
 /// What is counted on a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,11 +77,25 @@ impl Model {
         }
     }
 
+    fn memory_available_bytes(&self, node: &Node) -> u64 {
+        match node.apiserver {
+            _ if node.ills.memory_short => GIB / 10,
+            Process::Running(since) if node.ills.small => {
+                // Evenly down to nothing, at which the kernel kills the largest process.
+                let (age, end) = (self.now.since(since), node.outgrows_after());
+                let left = u64::try_from(end.saturating_sub(age).as_millis()).unwrap_or(0);
+                SMALL_FREE / u64::try_from(end.as_millis()).unwrap_or(1).max(1) * left
+            }
+            _ if node.ills.small => SMALL_FREE,
+            _ => 5 * GIB,
+        }
+    }
+
     pub(super) fn machine(&self, node: &Node) -> TalosMachine {
         let counters = &node.counters;
         TalosMachine {
-            memory_total_bytes: 8 * GIB,
-            memory_available_bytes: if node.ills.memory_short { GIB / 10 } else { 5 * GIB },
+            memory_total_bytes: if node.ills.small { 3 * GIB } else { 8 * GIB },
+            memory_available_bytes: self.memory_available_bytes(node),
             boot_time_s: 1_771_000_000 + node.booted.0 / 1_000,
             cpu: CpuTimes {
                 user_s: counters.busy_s,
@@ -87,7 +103,7 @@ impl Model {
                 steal_s: counters.steal_s,
                 ..CpuTimes::default()
             },
-            load1: if node.ills.starved { 12.0 } else { 0.4 },
+            load1: if node.ills.lacks_cpu() { 12.0 } else { 0.4 },
             load5: 0.4,
             load15: 0.4,
             processes_running: 1,

@@ -5,11 +5,13 @@
 //! through a probe. It is a model: no figure of it is a measurement.
 
 pub mod answer;
+pub mod bystander;
 pub mod etcd;
 pub mod fault;
 pub mod figures;
 pub mod lottery;
 pub mod node;
+pub mod story;
 pub mod vip;
 pub mod world;
 
@@ -44,8 +46,10 @@ pub struct Model {
     pub isolated: bool,
     /// Kubelets probe their API servers, as kubeadm's and Talos 1.14's do.
     pub liveness_probes: bool,
-    /// Chance.
+    /// Chance in what happens.
     pub lottery: Lottery,
+    /// Chance in how long answers take: apart, so that the cluster fares the same whoever asks it, and how often.
+    delays: Lottery,
     now: Tick,
 }
 
@@ -63,6 +67,7 @@ impl Model {
             isolated: false,
             liveness_probes: true,
             lottery: Lottery::new(seed),
+            delays: Lottery::new(!seed),
             now: Tick(0),
         }
     }

@@ -18,6 +18,9 @@ const READY_AFTER: Duration = Duration::from_secs(3);
 const GIVES_UP_AFTER: Duration = Duration::from_secs(20);
 /// A kubelet kills what failed its liveness probe for this long.
 const KILLED_AFTER: Duration = Duration::from_secs(80);
+/// On a machine of 3 GiB an API server grew for a minute or two before the kernel killed it.
+const OUTGROWS_AFTER: Duration = Duration::from_secs(70);
+const OUTGROWS_APART: Duration = Duration::from_secs(17);
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
@@ -77,6 +80,10 @@ pub struct Ills {
     pub vip_agent_dead: bool,
     /// The hypervisor gives it a tenth of the CPU that it wants.
     pub starved: bool,
+    /// Its hypervisor is overcommitted: what runs on it answers late, and its etcd misses every heartbeat.
+    pub overcommitted: bool,
+    /// It has 3 GiB, and the kernel kills its API server for memory whenever that has grown.
+    pub small: bool,
     /// Its memory is nearly used up.
     pub memory_short: bool,
     /// Its clock is wrong by so many milliseconds.
@@ -85,6 +92,14 @@ pub struct Ills {
     pub no_space: bool,
     /// It refuses our credentials.
     pub refuses_us: bool,
+}
+
+impl Ills {
+    /// Others have its processor time.
+    #[must_use]
+    pub fn lacks_cpu(&self) -> bool {
+        self.starved || self.overcommitted
+    }
 }
 
 /// One node.
@@ -165,6 +180,13 @@ impl Node {
         self.executes() && old_enough && store_serves
     }
 
+    /// On a machine that is too small: how long after its start the kernel kills the API server. It differs by node, so
+    /// that they flap, each in its own time.
+    #[must_use]
+    pub fn outgrows_after(&self) -> Duration {
+        OUTGROWS_AFTER + OUTGROWS_APART * u32::try_from(self.number % 5).unwrap_or(0)
+    }
+
     /// Ends the member; Talos starts it again.
     pub fn kill_etcd(&mut self, now: Tick) {
         self.etcd = Process::Dead(now);
@@ -214,7 +236,7 @@ impl Node {
         if !self.executes() {
             return;
         }
-        self.counters.advance(self.ills.slow_disk, self.ills.starved);
+        self.counters.advance(self.ills.slow_disk, self.ills.lacks_cpu());
         self.advance_services(now);
         self.advance_apiserver(store_serves, now);
         self.advance_kubelet(now);
@@ -239,7 +261,8 @@ impl Node {
         let age = now.since(since);
         let dies_at_once = self.ills.apiserver_cannot_start && age >= Duration::from_secs(2);
         let finds_no_store = !store_serves && age >= GIVES_UP_AFTER && age < GIVES_UP_AFTER * 2;
-        if dies_at_once || finds_no_store {
+        let outgrows = self.ills.small && age >= self.outgrows_after();
+        if dies_at_once || finds_no_store || outgrows {
             self.kill_apiserver(now);
         }
     }

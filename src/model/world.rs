@@ -13,13 +13,15 @@ use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKin
 use defib_engine::playbook::{Action, Playbook, RestartableService};
 use defib_engine::record::{Outcome, StepId};
 use defib_engine::settings::{ClusterSettings, Mode, Settings};
-use defib_engine::time::Tick;
+use defib_engine::time::{Tick, UnixMs};
 
 use super::Model;
 use crate::observe::schedule::Schedule;
 
 /// What a modelled cluster is called.
 pub const CLUSTER: &str = "model";
+/// The wall clock at tick 0: 2026-02-17, the day of incident A.
+pub const BEGINS: UnixMs = UnixMs(1_771_286_400_000);
 /// The address outside of it that always answers, unless the observer is isolated.
 const CANARY: &str = "192.0.2.254:53";
 

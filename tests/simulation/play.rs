@@ -20,10 +20,8 @@ use defib_engine::time::{Now, Tick, UnixMs};
 use defib::driver::{Driver, Ports};
 use defib::model::Model;
 use defib::model::lottery::Lottery;
-use defib::model::world::{Deed, World};
+use defib::model::world::{BEGINS, Deed, World};
 
-/// The wall clock at the play's beginning: 2026-02-17, the day of the first incident.
-const BEGINS: UnixMs = UnixMs(1_771_286_400_000);
 /// The story keeps so many entries.
 const STORY_MAX: usize = 100_000;
 

@@ -132,7 +132,7 @@ fn rows() -> Vec<RecordRow> {
 fn shown(watched: &Watched, status: Option<&Status>, rows: &[RecordRow], late: Duration) -> String {
     let age = Age { as_of_ms: NOW_MS, late, tick: Tick(900_000) };
     let tabs = [tab(watched, status)];
-    let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None };
+    let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None, model: false };
     let window = Window::default();
     cluster(&Scene {
         watched,
@@ -332,7 +332,7 @@ fn a_review_offers_only_what_no_guard_holds() {
     };
     let plans = vec![plan("cp1", None), plan("cp2", Some("quorum")), plan("cp3", Some("budget"))];
     let preview = Preview { cluster: "prod".to_owned(), plans };
-    let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None };
+    let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None, model: false };
     let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0) };
     let page = review((&watched(), &settled), (&[], age), Some(&outage()), Ok(&preview), &stamp());
     assert_eq!(page.matches(r#"action="/clusters/prod/recover""#).count(), 2, "cp1, and cp3 with its limits passed");

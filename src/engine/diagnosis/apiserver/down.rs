@@ -18,6 +18,8 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("kubelet-down", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
         Because::earned("runtime-unhealthy", Relation::SameNode),
+        // The kernel kills the largest process.
+        Because::earned("machine-memory-short", Relation::SameNode),
     ],
     // A crash-looping one is up for moments; it counts as down until it stayed for 3 s.
     timing: Timing::ms(300, 3_000),

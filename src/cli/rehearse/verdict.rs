@@ -1,0 +1,228 @@
+//! What a rehearsal came to, judged by the model's truth and by the program's own records. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use defib_engine::settings::Mode;
+use defib_engine::time::UnixMs;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Exit;
+use crate::daemon::rehearsal::{End, Played, since_first_cue};
+use crate::journal::NewRecord;
+use crate::model::story::Story;
+use crate::report::line;
+
+/// Times are milliseconds since the first fault, unless they say otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Verdict {
+    /// Service is there at the end, and what the story is about was named.
+    ok: bool,
+    /// It was played to its end.
+    ended: bool,
+    /// When the first outage was found.
+    detected_ms: Option<u64>,
+    /// The first root of each incident, and what it became: in order, each once.
+    roots: Vec<Root>,
+    /// What the story is about and was not found.
+    not_named: Vec<&'static str>,
+    /// What was done, by whom ever.
+    actions: Vec<Action>,
+    /// Checks that held, with how often.
+    holds: BTreeMap<String, u32>,
+    /// When defib led people past the VIP.
+    led_past_ms: Option<u64>,
+    /// Service was lost at all.
+    lost: bool,
+    /// When service came back for good, since the cue that let it.
+    restored_ms: Option<u64>,
+    /// The same for the cluster alone.
+    alone_restored_ms: Option<u64>,
+    /// How many times sooner that is.
+    ratio: Option<f64>,
+    /// How long there was no service, all in all.
+    away_ms: u64,
+    /// The same for the cluster alone.
+    alone_away_ms: u64,
+    /// Since when the return of service is counted.
+    counted_from: String,
+    /// What is open at the end.
+    open: Vec<String>,
+    /// What is left to a person.
+    person: Option<&'static str>,
+    mode: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Root {
+    root: String,
+    after_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Action {
+    action: String,
+    outcome: String,
+    after_ms: u64,
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn text(record: &NewRecord, name: &str) -> String {
+    record.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+impl Verdict {
+    /// `alone` is the cluster's service where nobody acts, and when that was over.
+    pub(super) fn of(story: &Story, mode: Mode, played: &Played, alone: &(Vec<(Duration, bool)>, Duration)) -> Verdict {
+        let counted_at = story.counted_at();
+        let (restored, away) = service(&played.service, played.ended, counted_at);
+        let (alone_restored, alone_away) = service(&alone.0, alone.1, counted_at);
+        let mut verdict = Verdict {
+            ok: false,
+            ended: !matches!(played.end, End::Signal(_)),
+            detected_ms: None,
+            roots: Vec::new(),
+            not_named: story.named.to_vec(),
+            actions: Vec::new(),
+            holds: BTreeMap::new(),
+            led_past_ms: None,
+            lost: !away.is_zero(),
+            restored_ms: restored.map(ms),
+            alone_restored_ms: alone_restored.map(ms),
+            ratio: restored.zip(alone_restored).and_then(|(ours, alone)| ratio(ours, alone)),
+            away_ms: ms(away),
+            alone_away_ms: ms(alone_away),
+            counted_from: story.cues.get(story.counted_from).map_or_else(String::new, |cue| cue.text.clone()),
+            open: played.open.iter().map(ToString::to_string).collect(),
+            person: story.person,
+            mode: mode.to_string(),
+        };
+        for record in &played.records {
+            if let Some(since) = since_first_cue(UnixMs(record.at_ms)) {
+                verdict.take(record, ms(since));
+            }
+        }
+        verdict.ok = played.end == End::Served && verdict.not_named.is_empty();
+        verdict
+    }
+
+    fn take(&mut self, record: &NewRecord, after_ms: u64) {
+        match record.kind.as_str() {
+            "finding" if text(record, "change") == "raised" => {
+                let name = text(record, "finding");
+                self.not_named.retain(|wanted| *wanted != name);
+                let outage = defib_engine::diagnosis::rule(&name)
+                    .is_some_and(|rule| rule.class == defib_engine::finding::Class::Outage);
+                if outage {
+                    self.detected_ms.get_or_insert(after_ms);
+                }
+            }
+            "incident" if text(record, "state") != "closed" => {
+                let root = line::named(&text(record, "root"), &text(record, "root_scope"));
+                if !root.trim().is_empty() && self.roots.iter().all(|known| known.root != root) {
+                    self.roots.push(Root { root, after_ms });
+                }
+            }
+            "hold" if text(record, "change") == "raised" => *self.holds.entry(text(record, "check")).or_default() += 1,
+            "outcome" if !text(record, "action").starts_with("collect-evidence") => {
+                self.actions.push(Action { action: text(record, "action"), outcome: text(record, "outcome"), after_ms })
+            }
+            "route" if record.body.get("direct").and_then(Value::as_bool) == Some(true) => {
+                self.led_past_ms.get_or_insert(after_ms);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match (self.ended, self.ok) {
+            (false, _) => Exit::CannotTell,
+            (true, true) => Exit::Well,
+            (true, false) => Exit::Unhealthy,
+        }
+    }
+
+    /// The end of the story, for people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let human = |ms: u64| format!("{:.1} s", Duration::from_millis(ms).as_secs_f64());
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        rows.push((
+            "outage found",
+            self.detected_ms.map_or("none".to_owned(), |after| format!("after {}", human(after))),
+        ));
+        for (number, root) in self.roots.iter().enumerate() {
+            let label = if number == 0 { "root cause" } else { "" };
+            rows.push((label, format!("{} (after {})", root.root, human(root.after_ms))));
+        }
+        if let Some(after) = self.led_past_ms {
+            rows.push(("led past the VIP", format!("after {}", human(after))));
+        }
+        let acts = |one: &Action| format!("{}: {} (after {})", one.action, one.outcome, human(one.after_ms));
+        rows.extend(self.actions.iter().map(|one| ("done", acts(one))));
+        if self.actions.is_empty() {
+            let why = if self.mode == "observe" { "nothing, in mode observe" } else { "nothing" };
+            rows.push(("done", why.to_owned()));
+        }
+        let holds: Vec<_> = self.holds.iter().map(|(check, times)| format!("{check} {times}×")).collect();
+        if !holds.is_empty() {
+            rows.push(("held", holds.join(", ")));
+        }
+        if self.lost {
+            let back = |ms: Option<u64>| ms.map_or("never".to_owned(), human);
+            let ratio = self.ratio.map_or(String::new(), |ratio| format!(", {ratio:.1} times as long"));
+            rows.push(("service back", format!("{} after: {}", back(self.restored_ms), self.counted_from)));
+            rows.push(("  the cluster alone", format!("{}{ratio}", back(self.alone_restored_ms))));
+            rows.push((
+                "without service",
+                format!("{} all in all; the cluster alone {}", human(self.away_ms), human(self.alone_away_ms)),
+            ));
+        } else {
+            rows.push(("service", "was there all the time".to_owned()));
+        }
+        if !self.open.is_empty() {
+            rows.push(("still open", self.open.join(", ")));
+        }
+        rows.extend(self.person.map(|person| ("left to a person", person.to_owned())));
+        let mut lines = vec![String::new()];
+        lines.extend(rows.into_iter().map(|(label, text)| format!("  {label:<20} {text}")));
+        lines.push(format!("\nMODEL  {}", self.sentence()));
+        lines
+    }
+
+    fn sentence(&self) -> String {
+        match (self.ended, self.ok, self.not_named.as_slice()) {
+            (false, ..) => "ended before its end: there is no verdict".to_owned(),
+            (_, true, _) if !self.lost => "service was never lost".to_owned(),
+            (_, true, _) if self.actions.is_empty() => "service is back; defib did nothing".to_owned(),
+            (_, true, _) => format!("service is back, after {} of defib's", count(self.actions.len(), "action")),
+            (_, false, []) => "service is NOT back".to_owned(),
+            (_, false, missing) => format!("NOT understood: {} was never found", missing.join(", ")),
+        }
+    }
+}
+
+fn count(of: usize, what: &str) -> String {
+    if of == 1 { format!("one {what}") } else { format!("{of} {what}s") }
+}
+
+/// When service came back for good, since it was counted from, and how long it was away in all. None: it did not. It was
+/// there all along: at once.
+fn service(turns: &[(Duration, bool)], ended: Duration, counted_at: Duration) -> (Option<Duration>, Duration) {
+    let mut away = Duration::ZERO;
+    for (number, (from, served)) in turns.iter().enumerate() {
+        let until = turns.get(number + 1).map_or(ended, |(until, _)| *until);
+        if !served {
+            away += until.saturating_sub(*from);
+        }
+    }
+    let back = turns.last().filter(|(_, served)| *served).map(|(at, _)| at.saturating_sub(counted_at));
+    (back, away)
+}
+
+fn ratio(ours: Duration, alone: Duration) -> Option<f64> {
+    (!ours.is_zero()).then(|| alone.as_secs_f64() / ours.as_secs_f64())
+}
