@@ -11,7 +11,7 @@ pub mod rehearsal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
@@ -35,7 +35,7 @@ use crate::config::{Cluster, Config};
 use crate::driver::{Driver, Ports};
 use crate::execute::Executor;
 use crate::hub::{Hub, Owed, Question, Settled, Watched};
-use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, WriteBatch, account, alive};
+use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, Reader, WriteBatch, account, alive};
 use crate::lifeline::Lifelines;
 use crate::metrics::{self, Gauges};
 use crate::observe::{self, Observer};
@@ -72,6 +72,9 @@ pub enum DaemonError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The journal tells of a model: its reservations and its times are no real cluster's.
+    #[error("the journal in {} is a rehearsal's; name another folder", .0.display())]
+    Model(PathBuf),
     /// The metrics' recorder is not ours to install.
     #[error("cannot install the metrics recorder")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -163,6 +166,9 @@ struct Kept {
 
 impl Kept {
     fn open(config: &Config, clock: Clock) -> Result<Kept, DaemonError> {
+        if Reader::open(&config.journal).is_ok_and(|reader| reader.is_model()) {
+            return Err(DaemonError::Model(config.journal.clone()));
+        }
         let lived_until_ms = alive::lived_until(&config.journal);
         match Journal::open(&config.journal, clock.now().wall) {
             Ok(opened) => {

@@ -25,6 +25,9 @@ pub(crate) use state::{Frame, state};
 /// The version of every shape here; a field is added within a version, never renamed or taken away.
 pub const VERSION: u32 = 1;
 
+/// What everybody is told who reads of a model.
+pub const MODEL: &str = "MODEL: a modelled cluster in virtual time, played by defib rehearse; nothing of it is real";
+
 /// One look at one cluster: what `check` says.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {

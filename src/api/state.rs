@@ -17,6 +17,9 @@ pub struct State {
     pub version: u32,
     /// The cluster.
     pub cluster: String,
+    /// It is a model: nothing of it is real.
+    #[serde(default)]
+    pub model: bool,
     /// Its nodes, in the configuration's order.
     pub nodes: Vec<String>,
     /// `healthy`, `outage` or `unknown`; unknown too where the loop has not gone round lately.
@@ -178,6 +181,7 @@ pub struct Told {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) cluster: String,
+    pub(crate) model: bool,
     pub(crate) nodes: Vec<String>,
     pub(crate) armed: Vec<String>,
     pub(crate) mode: String,
@@ -207,6 +211,7 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
     State {
         version: VERSION,
         cluster: frame.cluster,
+        model: frame.model,
         nodes: frame.nodes,
         verdict,
         as_of_ms: frame.as_of_ms,

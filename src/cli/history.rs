@@ -29,9 +29,9 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     let read = || {
         let reader = Reader::open(&config.journal)?;
         let records = reader.recent_records(limit, typed.cluster.as_deref(), &[])?;
-        Ok::<_, crate::journal::JournalError>((records, reader.intents(limit)?))
+        Ok::<_, crate::journal::JournalError>((records, reader.intents(limit)?, reader.is_model()))
     };
-    let (mut records, intents) = match read() {
+    let (mut records, intents, model) = match read() {
         Ok(read) => read,
         Err(error) => return unread(&error),
     };
@@ -45,9 +45,13 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
             intents.rows.iter().rev().filter(|intent| ours(&intent.cluster)).map(intent_json).collect();
         return out_json(&serde_json::json!({
             "version": crate::api::VERSION,
+            "model": model,
             "records": records.rows.iter().map(record_json).collect::<Vec<_>>(),
             "intents": intents,
         }));
+    }
+    if model {
+        out(crate::api::MODEL);
     }
     let mut day = String::new();
     for row in &records.rows {

@@ -149,6 +149,7 @@ fn play(typed: &Typed, rehearsal: &Rehearsal, folder: &Folder) -> Exit {
     let mut telling = Telling {
         text: typed.output == Output::Text,
         sieve: (!typed.all).then(Sieve::default),
+        cues: 0,
         lines: Vec::new(),
         verdict: None,
     };
@@ -160,6 +161,13 @@ fn play(typed: &Typed, rehearsal: &Rehearsal, folder: &Folder) -> Exit {
         Err(exit) => return exit,
     };
     let ended = runtime.block_on(rehearsal::rehearse(rehearsal.clone(), |at, told| match told {
+        Told::Cue(text) => {
+            telling.cues += 1;
+            telling.say(at, "model", text);
+        }
+        Told::Deed(text) => telling.say(at, "model", text),
+        // What follows the last cue is what it is all about.
+        Told::Model(text) if telling.cues < rehearsal.story.cues.len() && !telling.shows_again(text) => {}
         Told::Model(text) => telling.say(at, "model", text),
         Told::Record(record) => {
             if let Some(line) = line::of_new(record)
@@ -224,6 +232,8 @@ struct Telling {
     text: bool,
     /// None: everything is shown.
     sieve: Option<Sieve>,
+    /// So many cues were given.
+    cues: usize,
     lines: Vec<serde_json::Value>,
     verdict: Option<Verdict>,
 }
@@ -237,6 +247,10 @@ impl Telling {
 
     fn shows(&mut self, record: &NewRecord) -> bool {
         !self.text || self.sieve.as_mut().is_none_or(|sieve| sieve.shows(record))
+    }
+
+    fn shows_again(&mut self, text: &str) -> bool {
+        !self.text || self.sieve.as_mut().is_none_or(|sieve| sieve.shows_again(text))
     }
 
     fn say(&mut self, at: UnixMs, who: &str, text: &str) {
@@ -257,10 +271,10 @@ fn title(rehearsal: &Rehearsal, folder: &Folder) -> Vec<String> {
         rehearsal.speed.map_or("as fast as it goes".to_owned(), |speed| format!("{speed:.0} virtual seconds a second"));
     let (mode, seed) = (rehearsal.settings.mode, rehearsal.seed);
     vec![
-        format!("MODEL  {name}: {about}"),
-        "       A modelled cluster of three nodes in virtual time, watched by the real program. Nothing here is real,"
+        format!("MODEL  {name}"),
+        format!("       {about}"),
+        "       A modelled cluster of three nodes in virtual time, watched by the real program; no figure is a measurement."
             .to_owned(),
-        "       and no figure is a measurement.".to_owned(),
         format!(
             "       mode {mode}, seed {seed}, {speed}; {} quiet minutes are passed over; times count from the first fault",
             QUIET.as_secs() / 60

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::call::Caller;
 use super::{Exit, Output, out, out_json, recover, runtime, unread};
-use crate::api::{State, Verdict};
+use crate::api::{MODEL, State, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::journal::{Reader, RecordRow};
@@ -55,11 +55,18 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     match holder {
         Some(pid) => out(&format!("defib runs (pid {pid}), mode {mode}")),
         None if live.is_some() => out(&format!("defib runs, mode {mode}")),
+        // Its times are the model's.
+        None if folded.model => out("? the rehearsal is over; what follows is how it ended"),
         None => out(&gone(rows.first().map_or(0, |row| row.at_ms), Clock::start().now().wall.0)),
     }
     match live {
         Some(states) => states.iter().flat_map(now).chain(folded.last()).for_each(|line| out(&line)),
-        None => folded.lines().iter().for_each(|line| out(line)),
+        None => {
+            if folded.model {
+                out(MODEL);
+            }
+            folded.lines().iter().for_each(|line| out(line));
+        }
     }
     exit
 }
@@ -118,6 +125,8 @@ fn gone(last_ms: i64, now_ms: i64) -> String {
 #[derive(Default)]
 struct Folded {
     mode: String,
+    /// What was watched is a model.
+    model: bool,
     findings: BTreeMap<(String, String), RecordRow>,
     incidents: BTreeMap<(String, String), RecordRow>,
     holds: BTreeMap<(String, String), RecordRow>,
@@ -137,7 +146,8 @@ impl Folded {
                 "start" => {
                     // What outlives a restart: the next process begins with the same route.
                     let (last, routes) = (folded.last.take(), std::mem::take(&mut folded.routes));
-                    folded = Folded { mode: text("mode"), last, routes, ..Folded::default() };
+                    let model = row.body.get("model").and_then(Value::as_bool).unwrap_or(false);
+                    folded = Folded { mode: text("mode"), model, last, routes, ..Folded::default() };
                 }
                 "route" => {
                     let direct = row.body.get("direct").and_then(Value::as_bool).unwrap_or(false);
@@ -206,6 +216,7 @@ impl Folded {
             "version": crate::api::VERSION,
             "pid": holder,
             "mode": self.mode,
+            "model": self.model,
             "incidents": rows(&self.incidents),
             "findings": rows(&self.findings),
             "holds": rows(&self.holds),

@@ -30,10 +30,10 @@ use crate::driver::Driver;
 use crate::hub::{Hub, Settled, Watched};
 use crate::journal::{Journal, NewRecord};
 use crate::metrics::{self, Gauges};
-use crate::model::Model;
 use crate::model::bystander::Bystander;
 use crate::model::story::Story;
 use crate::model::world::{BEGINS, CLUSTER, World};
+use crate::model::{Model, STEP};
 use crate::web::{self, Health, Listening};
 
 /// What passes before the first cue, from the model's beginning.
@@ -79,7 +79,11 @@ pub struct Rehearsal {
 pub enum Told<'a> {
     /// The dashboard is served here.
     Listening(SocketAddr),
-    /// Something happened in the model.
+    /// Something was broken or mended in the model, from outside.
+    Cue(&'a str),
+    /// Something was done to the model, by the program.
+    Deed(&'a str),
+    /// Something came of it in the model.
     Model(&'a str),
     /// The program wrote this down.
     Record(&'a NewRecord),
@@ -180,6 +184,9 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
         }
         let now = clock.now();
         for text in course.give(&mut world.model, now.mono) {
+            tell(now.wall, Told::Cue(&text));
+        }
+        for text in course.follow(&mut world.model, now.mono) {
             tell(now.wall, Told::Model(&text));
         }
         let mut events = world.advance(now.mono, true);
@@ -211,11 +218,8 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
         for step in steps {
             let deed = world.start(&step);
             if deed.action.class() > ActionClass::Harmless {
-                tell(now.wall, Told::Model(&format!("DO    {} on {}, by {}", deed.action, deed.node, deed.id)));
+                tell(now.wall, Told::Deed(&format!("DO    {} on {}, by {}", deed.action, deed.node, deed.id)));
             }
-        }
-        for text in course.look(&world.model, now.mono) {
-            tell(now.wall, Told::Model(&text));
         }
         let status = driver.status(&CLUSTER.to_owned());
         if let Some(end) = course.ends(now.mono, status.is_some_and(|status| status.run.is_some())) {
@@ -245,10 +249,9 @@ pub fn alone(story: &Story, seed: u64) -> (Vec<(Duration, bool)>, Duration) {
     let mut course = Course::of(story.clone(), None);
     let mut now = Tick(0);
     while course.ends(now, false).is_none() {
-        now = now + crate::model::STEP;
+        now = now + STEP;
         course.give(&mut model, now);
-        model.advance(now);
-        course.look(&model, now);
+        course.follow(&mut model, now);
     }
     (std::mem::take(&mut course.service), now.since(course.first))
 }
@@ -384,7 +387,17 @@ impl Course {
         }
     }
 
-    /// What somebody who looks on says of the model, once the story has begun.
+    /// Lets the model move, and says what somebody who looks on says at each of its steps.
+    fn follow(&mut self, model: &mut Model, now: Tick) -> Vec<String> {
+        let mut said = Vec::new();
+        while model.now() + STEP <= now {
+            model.advance(model.now() + STEP);
+            said.append(&mut self.look(model, model.now()));
+        }
+        said
+    }
+
+    /// What is said of it once the story has begun.
     fn look(&mut self, model: &Model, now: Tick) -> Vec<String> {
         if self.given == 0 && now < self.first - STEADY {
             return Vec::new();

@@ -61,6 +61,13 @@ impl Reader {
         Ok(Reader { connection, file })
     }
 
+    /// What was watched here last is a model, played by `defib rehearse`; also false where that cannot be read.
+    #[must_use]
+    pub fn is_model(&self) -> bool {
+        let start = self.recent_records(1, None, &["start"]).ok().and_then(|page| page.rows.into_iter().next());
+        start.is_some_and(|row| row.body.get("model").and_then(serde_json::Value::as_bool) == Some(true))
+    }
+
     /// The newest records, newest first: at most `limit`, of one cluster where it is named, of these kinds where any is.
     ///
     /// # Errors

@@ -236,7 +236,7 @@ impl Model {
             Kind::Reboot if ill => node.reboot(now),
             Kind::Starve => node.ills.starved = ill,
             Kind::Overcommit => node.ills.overcommitted = ill,
-            Kind::SmallMachine => node.ills.small = ill,
+            Kind::SmallMachine => node.ills.small_since = ill.then_some(now),
             Kind::ShortMemory => node.ills.memory_short = ill,
             Kind::WrongClock => node.ills.clock_offset_ms = if ill { 10_000 } else { 0 },
             Kind::KillVipAgent => node.ills.vip_agent_dead = ill,

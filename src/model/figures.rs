@@ -1,8 +1,10 @@
 //! The figures that the model's members and machines give of themselves, counted up as time passes.
 
+use std::time::Duration;
+
 use defib_engine::observation::{CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, NodeName, TalosMachine};
 
-use super::node::{Node, Process};
+use super::node::Node;
 use super::{Model, STEP};
 
 /// A member writes its log so often in a step.
@@ -78,23 +80,23 @@ impl Model {
     }
 
     fn memory_available_bytes(&self, node: &Node) -> u64 {
-        match node.apiserver {
+        match (node.ills.small_since, node.outgrows_at()) {
             _ if node.ills.memory_short => GIB / 10,
-            Process::Running(since) if node.ills.small => {
+            (None, _) => 5 * GIB,
+            (Some(_), None) => SMALL_FREE,
+            (Some(_), Some(at)) => {
                 // Evenly down to nothing, at which the kernel kills the largest process.
-                let (age, end) = (self.now.since(since), node.outgrows_after());
-                let left = u64::try_from(end.saturating_sub(age).as_millis()).unwrap_or(0);
-                SMALL_FREE / u64::try_from(end.as_millis()).unwrap_or(1).max(1) * left
+                let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1);
+                let (left, whole) = (millis(at.since(self.now)), millis(node.outgrows_within()));
+                SMALL_FREE / whole * left.min(whole)
             }
-            _ if node.ills.small => SMALL_FREE,
-            _ => 5 * GIB,
         }
     }
 
     pub(super) fn machine(&self, node: &Node) -> TalosMachine {
         let counters = &node.counters;
         TalosMachine {
-            memory_total_bytes: if node.ills.small { 3 * GIB } else { 8 * GIB },
+            memory_total_bytes: if node.ills.small_since.is_some() { 3 * GIB } else { 8 * GIB },
             memory_available_bytes: self.memory_available_bytes(node),
             boot_time_s: 1_771_000_000 + node.booted.0 / 1_000,
             cpu: CpuTimes {

@@ -19,7 +19,7 @@ const GIVES_UP_AFTER: Duration = Duration::from_secs(20);
 /// A kubelet kills what failed its liveness probe for this long.
 const KILLED_AFTER: Duration = Duration::from_secs(80);
 /// On a machine of 3 GiB an API server grew for a minute or two before the kernel killed it.
-const OUTGROWS_AFTER: Duration = Duration::from_secs(70);
+const OUTGROWS_WITHIN: Duration = Duration::from_secs(70);
 const OUTGROWS_APART: Duration = Duration::from_secs(17);
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -82,8 +82,8 @@ pub struct Ills {
     pub starved: bool,
     /// Its hypervisor is overcommitted: what runs on it answers late, and its etcd misses every heartbeat.
     pub overcommitted: bool,
-    /// It has 3 GiB, and the kernel kills its API server for memory whenever that has grown.
-    pub small: bool,
+    /// Since then it has 3 GiB, and the kernel kills its API server for memory whenever that has grown.
+    pub small_since: Option<Tick>,
     /// Its memory is nearly used up.
     pub memory_short: bool,
     /// Its clock is wrong by so many milliseconds.
@@ -180,11 +180,18 @@ impl Node {
         self.executes() && old_enough && store_serves
     }
 
-    /// On a machine that is too small: how long after its start the kernel kills the API server. It differs by node, so
-    /// that they flap, each in its own time.
+    /// On a machine that is too small: how long an API server grows. It differs by node, so that they flap, each in its
+    /// own time.
     #[must_use]
-    pub fn outgrows_after(&self) -> Duration {
-        OUTGROWS_AFTER + OUTGROWS_APART * u32::try_from(self.number % 5).unwrap_or(0)
+    pub fn outgrows_within(&self) -> Duration {
+        OUTGROWS_WITHIN + OUTGROWS_APART * u32::try_from(self.number % 5).unwrap_or(0)
+    }
+
+    /// When the kernel kills the API server that runs, for its memory.
+    #[must_use]
+    pub fn outgrows_at(&self) -> Option<Tick> {
+        let Process::Running(since) = self.apiserver else { return None };
+        Some(self.ills.small_since?.max(since) + self.outgrows_within())
     }
 
     /// Ends the member; Talos starts it again.
@@ -261,7 +268,7 @@ impl Node {
         let age = now.since(since);
         let dies_at_once = self.ills.apiserver_cannot_start && age >= Duration::from_secs(2);
         let finds_no_store = !store_serves && age >= GIVES_UP_AFTER && age < GIVES_UP_AFTER * 2;
-        let outgrows = self.ills.small && age >= self.outgrows_after();
+        let outgrows = self.outgrows_at().is_some_and(|at| now >= at);
         if dies_at_once || finds_no_store || outgrows {
             self.kill_apiserver(now);
         }

@@ -122,7 +122,7 @@ fn incident_b() -> Story {
         way: Way::KubeVip,
         cues: vec![
             cue(0, true, small, EVERYWHERE, "3 GiB are too little: each API server grows until it is killed"),
-            cue(1_200, false, small, EVERYWHERE, "a person gives the machines 5 GiB"),
+            cue(900, false, small, EVERYWHERE, "a person gives the machines 5 GiB"),
         ],
         counted_from: 1,
         named: &["machine-memory-short", "apiserver-crash-looping"],

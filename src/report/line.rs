@@ -64,8 +64,9 @@ fn start(body: &Value) -> String {
         clusters if clusters.is_empty() => String::new(),
         clusters => format!(" {clusters}"),
     };
+    let model = if body.get("model").and_then(Value::as_bool) == Some(true) { " a MODEL:" } else { "" };
     let mut text = format!(
-        "defib {} watches{watched} in mode {}",
+        "defib {} watches{model}{watched} in mode {}",
         field("version").unwrap_or_default(),
         field("mode").unwrap_or_default()
     );

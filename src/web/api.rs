@@ -171,6 +171,7 @@ fn made(hub: &Hub, watched: &Watched) -> State {
     let age_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
     let frame = api::Frame {
         cluster: watched.name.clone(),
+        model: hub.settled().model,
         nodes: watched.nodes.clone(),
         armed: watched.armed.clone(),
         mode: hub.settled().mode.to_string(),

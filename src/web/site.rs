@@ -128,7 +128,7 @@ impl Site {
 
     fn age(&self) -> Age {
         let (late, now) = (self.hub.late(), self.hub.clock().now());
-        Age { as_of_ms: now.wall.before(late).0, late, tick: now.mono }
+        Age { as_of_ms: now.wall.before(late).0, late, tick: now.mono, model: self.hub.settled().model }
     }
 
     async fn cluster(&self, name: &str, query: &Form) -> Answer {

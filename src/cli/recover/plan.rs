@@ -3,13 +3,16 @@
 use std::io::Write;
 
 use super::End;
-use crate::api::{Named, Offer, State, Verdict};
+use crate::api::{MODEL, Named, Offer, State, Verdict};
 use crate::cli::Exit;
 use crate::report::{line, wall};
 
 /// What is wrong, in a line or a few.
 pub(crate) fn headline(state: &State) -> Vec<String> {
     let mut lines = Vec::new();
+    if state.model {
+        lines.push(MODEL.to_owned());
+    }
     lines.push(match (state.verdict, &state.root) {
         (Verdict::Outage, Some(root)) => format!("✗ {}: root {}", state.cluster, name(root)),
         (Verdict::Outage, None) => format!("✗ {}: {} findings are open", state.cluster, state.findings.len()),

@@ -1,6 +1,6 @@
 //! Which records a person is shown while a rehearsal goes by in seconds: what is new. The journal and the JSON have them all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -10,11 +10,26 @@ use crate::journal::NewRecord;
 #[derive(Debug, Default)]
 pub(super) struct Sieve {
     shown: BTreeSet<String>,
+    /// How often something of this kind was seen in the model.
+    seen: BTreeMap<String, u32>,
     /// How many were not.
     pub(super) left_out: usize,
 }
 
+/// What is seen in the model comes and goes; so often it is told.
+const AGAIN_MAX: u32 = 3;
+
 impl Sieve {
+    /// The same kind of thing was not seen too often in the model: all up to the first figure or sign.
+    pub(super) fn shows_again(&mut self, text: &str) -> bool {
+        let kind = text.split([':', ',']).next().unwrap_or_default();
+        let times = self.seen.entry(kind.to_owned()).or_default();
+        *times += 1;
+        let shows = *times <= AGAIN_MAX || kind.contains("waits");
+        self.left_out += usize::from(!shows);
+        shows
+    }
+
     pub(super) fn shows(&mut self, record: &NewRecord) -> bool {
         let shows = self.is_news(record);
         self.left_out += usize::from(!shows);
@@ -29,10 +44,11 @@ impl Sieve {
             ("finding", _) => field("scope") == "cluster",
             ("hold", "raised") => self.first(&["hold", field("playbook"), field("node"), field("check")]),
             ("hold", _) => false,
-            // What joins or leaves an incident was told as a finding; another root is news.
+            // What joins or leaves an incident was told as a finding; a root that was none before is news.
             ("incident", _) if field("state") == "open" => {
-                self.first(&["incident", field("incident"), field("root"), field("root_scope")])
+                self.first(&["incident", field("root"), field("root_scope")])
             }
+            ("incident", _) if field("state") == "closed" => !field("text").starts_with("part of"),
             _ => true,
         }
     }

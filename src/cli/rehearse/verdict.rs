@@ -12,7 +12,6 @@ use super::Exit;
 use crate::daemon::rehearsal::{End, Played, since_first_cue};
 use crate::journal::NewRecord;
 use crate::model::story::Story;
-use crate::report::line;
 
 /// Times are milliseconds since the first fault, unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,9 +20,11 @@ pub(super) struct Verdict {
     ok: bool,
     /// It was played to its end.
     ended: bool,
+    /// When anything was found.
+    found_ms: Option<u64>,
     /// When the first outage was found.
     detected_ms: Option<u64>,
-    /// The first root of each incident, and what it became: in order, each once.
+    /// What was named as the root of an incident, in order, each once.
     roots: Vec<Root>,
     /// What the story is about and was not found.
     not_named: Vec<&'static str>,
@@ -56,7 +57,10 @@ pub(super) struct Verdict {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Root {
-    root: String,
+    finding: String,
+    /// Nodes, or `cluster`.
+    scopes: Vec<String>,
+    /// When it was the first time.
     after_ms: u64,
 }
 
@@ -84,6 +88,7 @@ impl Verdict {
         let mut verdict = Verdict {
             ok: false,
             ended: !matches!(played.end, End::Signal(_)),
+            found_ms: None,
             detected_ms: None,
             roots: Vec::new(),
             not_named: story.named.to_vec(),
@@ -114,6 +119,7 @@ impl Verdict {
         match record.kind.as_str() {
             "finding" if text(record, "change") == "raised" => {
                 let name = text(record, "finding");
+                self.found_ms.get_or_insert(after_ms);
                 self.not_named.retain(|wanted| *wanted != name);
                 let outage = defib_engine::diagnosis::rule(&name)
                     .is_some_and(|rule| rule.class == defib_engine::finding::Class::Outage);
@@ -122,9 +128,12 @@ impl Verdict {
                 }
             }
             "incident" if text(record, "state") != "closed" => {
-                let root = line::named(&text(record, "root"), &text(record, "root_scope"));
-                if !root.trim().is_empty() && self.roots.iter().all(|known| known.root != root) {
-                    self.roots.push(Root { root, after_ms });
+                let (finding, scope) = (text(record, "root"), text(record, "root_scope"));
+                match self.roots.iter_mut().find(|root| root.finding == finding) {
+                    Some(root) if root.scopes.contains(&scope) => {}
+                    Some(root) => root.scopes.push(scope),
+                    None if finding.is_empty() => {}
+                    None => self.roots.push(Root { finding, scopes: vec![scope], after_ms }),
                 }
             }
             "hold" if text(record, "change") == "raised" => *self.holds.entry(text(record, "check")).or_default() += 1,
@@ -150,13 +159,14 @@ impl Verdict {
     pub(super) fn lines(&self) -> Vec<String> {
         let human = |ms: u64| format!("{:.1} s", Duration::from_millis(ms).as_secs_f64());
         let mut rows: Vec<(&str, String)> = Vec::new();
-        rows.push((
-            "outage found",
-            self.detected_ms.map_or("none".to_owned(), |after| format!("after {}", human(after))),
-        ));
-        for (number, root) in self.roots.iter().enumerate() {
-            let label = if number == 0 { "root cause" } else { "" };
-            rows.push((label, format!("{} (after {})", root.root, human(root.after_ms))));
+        let after = |ms: Option<u64>| ms.map_or("never".to_owned(), |ms| format!("after {}", human(ms)));
+        rows.push(("first finding", after(self.found_ms)));
+        rows.push(("first outage found", after(self.detected_ms)));
+        for (number, Root { finding, scopes, after_ms }) in self.roots.iter().enumerate() {
+            let label = if number == 0 { "root cause" } else { "  and then" };
+            let named =
+                if scopes == &["cluster"] { finding.clone() } else { format!("{finding} {}", scopes.join(", ")) };
+            rows.push((label, format!("{named} (after {})", human(*after_ms))));
         }
         if let Some(after) = self.led_past_ms {
             rows.push(("led past the VIP", format!("after {}", human(after))));
@@ -172,10 +182,17 @@ impl Verdict {
             rows.push(("held", holds.join(", ")));
         }
         if self.lost {
-            let back = |ms: Option<u64>| ms.map_or("never".to_owned(), human);
-            let ratio = self.ratio.map_or(String::new(), |ratio| format!(", {ratio:.1} times as long"));
-            rows.push(("service back", format!("{} after: {}", back(self.restored_ms), self.counted_from)));
-            rows.push(("  the cluster alone", format!("{}{ratio}", back(self.alone_restored_ms))));
+            // What was back already when it could be brought back tells nothing.
+            if self.restored_ms != Some(0) || self.alone_restored_ms != Some(0) {
+                let back = |ms: Option<u64>| match ms {
+                    None => "never".to_owned(),
+                    Some(0) => "at once".to_owned(),
+                    Some(ms) => human(ms),
+                };
+                let ratio = self.ratio.map_or(String::new(), |ratio| format!(", {ratio:.1} times as long"));
+                rows.push(("service back", format!("{} after: {}", back(self.restored_ms), self.counted_from)));
+                rows.push(("  the cluster alone", format!("{}{ratio}", back(self.alone_restored_ms))));
+            }
             rows.push((
                 "without service",
                 format!("{} all in all; the cluster alone {}", human(self.away_ms), human(self.alone_away_ms)),

@@ -4,6 +4,7 @@ use defib_engine::settings::Mode;
 
 use super::super::html::{Html, in_address};
 use super::{Age, Tab, words};
+use crate::api::MODEL;
 use crate::hub::Watched;
 use crate::report::layers::Level;
 use crate::report::wall;
@@ -23,7 +24,8 @@ pub(super) fn page(
     let here = watched.map_or("", |(watched, _)| watched.name.as_str());
     let level = tabs.iter().filter(|tab| here.is_empty() || tab.name == here).map(|tab| tab.level).max();
     let level = level.unwrap_or(Level::Unknown);
-    document(&format!("{} {title} · defib", level.sign()), level, |html| {
+    let model = if age.model { "MODEL " } else { "" };
+    document(&format!("{} {model}{title} · defib", level.sign()), level, |html| {
         html.leaf("a", &[("class", &"skip"), ("href", &"#main")], "Skip to what is wrong");
         html.element("header", &[], |html| {
             html.element("div", &[("class", &"bar")], |html| {
@@ -35,6 +37,9 @@ pub(super) fn page(
                 as_of(age, html);
             });
         });
+        if age.model {
+            html.leaf("p", &[("id", &"model"), ("class", &"model")], MODEL);
+        }
         html.leaf(
             "p",
             &[

@@ -52,6 +52,8 @@ pub(super) struct Age {
     pub(super) late: Duration,
     /// The same time on the clock of the engine.
     pub(super) tick: Tick,
+    /// The clock is a model's, and so is everything that is shown.
+    pub(super) model: bool,
 }
 
 /// Everything that one cluster's page shows.

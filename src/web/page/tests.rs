@@ -130,7 +130,7 @@ fn rows() -> Vec<RecordRow> {
 }
 
 fn shown(watched: &Watched, status: Option<&Status>, rows: &[RecordRow], late: Duration) -> String {
-    let age = Age { as_of_ms: NOW_MS, late, tick: Tick(900_000) };
+    let age = Age { as_of_ms: NOW_MS, late, tick: Tick(900_000), model: false };
     let tabs = [tab(watched, status)];
     let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None, model: false };
     let window = Window::default();
@@ -274,7 +274,7 @@ fn no_name_and_no_evidence_is_ever_markup() {
         }
     }
     let tabs = [tab(&watched, Some(&status)), tab(&watched, None)];
-    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0) };
+    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0), model: false };
     let whole = shown(&watched, Some(&status), &rows, Duration::ZERO);
     for page in [whole, overview(&tabs, age, 1), message(HOSTILE, HOSTILE, "/")] {
         assert!(!page.contains("<img") && !page.contains("<script>") && !page.contains("\"'>"), "{page}");
@@ -286,7 +286,7 @@ fn no_name_and_no_evidence_is_ever_markup() {
 fn several_clusters_stand_worst_first() {
     let other = Watched { name: "home".to_owned(), ..watched() };
     let tabs = [tab(&other, Some(&healthy())), tab(&watched(), Some(&outage()))];
-    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0) };
+    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0), model: false };
     let page = overview(&tabs, age, 1);
     assert!(read(&page).contains("2 clusters: 1 outage, 1 well"));
     let list = page.split("<ul class=\"overview\">").nth(1).unwrap();
@@ -333,7 +333,7 @@ fn a_review_offers_only_what_no_guard_holds() {
     let plans = vec![plan("cp1", None), plan("cp2", Some("quorum")), plan("cp3", Some("budget"))];
     let preview = Preview { cluster: "prod".to_owned(), plans };
     let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None, model: false };
-    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0) };
+    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0), model: false };
     let page = review((&watched(), &settled), (&[], age), Some(&outage()), Ok(&preview), &stamp());
     assert_eq!(page.matches(r#"action="/clusters/prod/recover""#).count(), 2, "cp1, and cp3 with its limits passed");
     assert!(page.contains("Type cp1 to confirm") && !page.contains("Type cp2 to confirm"));
