@@ -259,7 +259,7 @@ pub fn alone(story: &Story, seed: u64) -> (Vec<(Duration, bool)>, Duration) {
 fn settled(settings: &Settings) -> Settled {
     let watched = settings.clusters.iter().map(|(name, cluster)| Watched {
         name: name.clone(),
-        nodes: cluster.nodes.iter().cloned().collect(),
+        nodes: cluster.nodes.clone(),
         vip: Some(VIP.to_owned()),
         armed: cluster.armed.iter().cloned().collect(),
     });
@@ -403,7 +403,7 @@ impl Course {
             return Vec::new();
         }
         let served = model.serves();
-        if self.service.last().map_or(true, |(_, was)| *was) != served {
+        if self.service.last().is_none_or(|(_, was)| *was) != served {
             self.service.push((now.since(self.first), served));
         }
         self.served_since = served.then(|| self.served_since.unwrap_or(now));
