@@ -35,8 +35,11 @@ pub enum HubError {
     /// The loop took it and did not answer in time: it may have been done.
     #[error("no answer came within {} s: whether it was done is unknown, see `defib status`", ANSWER_WITHIN.as_secs())]
     Silent,
-    /// The loop has ended.
-    #[error("the daemon is ending")]
+    /// The loop took it and ended before it answered: it may have been done.
+    #[error("the daemon ended before it answered: whether it was done is unknown, see `defib history`")]
+    Cut,
+    /// The loop has ended and did not take it.
+    #[error("the daemon is ending; nothing was done")]
     Ended,
 }
 
@@ -78,6 +81,8 @@ pub struct Question {
 /// The meeting place. The loop holds one end, the listeners share the other.
 #[derive(Debug)]
 pub struct Hub {
+    /// Unlike that of every other process: its id and when it started.
+    process: String,
     clock: Clock,
     settled: Settled,
     board: Mutex<Board>,
@@ -100,6 +105,7 @@ impl Hub {
     pub fn new(clock: Clock, settled: Settled) -> (Hub, mpsc::Receiver<Question>) {
         let (asks, questions) = mpsc::channel(ASKS_MAX);
         let hub = Hub {
+            process: format!("{}-{}", std::process::id(), clock.now().wall.0),
             clock,
             settled,
             board: Mutex::default(),
@@ -109,6 +115,12 @@ impl Hub {
             turned_at_ms: AtomicU64::new(clock.tick().0),
         };
         (hub, questions)
+    }
+
+    /// A word that no other process has: who asks twice sees whether it spoke with the same.
+    #[must_use]
+    pub fn process(&self) -> &str {
+        &self.process
     }
 
     /// What is settled about the program.
@@ -199,7 +211,7 @@ impl Hub {
         })?;
         match tokio::time::timeout(ANSWER_WITHIN, answered).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(_)) => Err(HubError::Ended),
+            Ok(Err(_)) => Err(HubError::Cut),
             Err(_) => Err(HubError::Silent),
         }
     }
@@ -286,6 +298,7 @@ mod tests {
         assert_eq!(hub.ask("a".into(), resume()).await, Err(HubError::Full));
         questions.close();
         while questions.recv().await.is_some() {}
+        assert_eq!(waiting.join_next().await.unwrap().unwrap(), Err(HubError::Cut), "it was taken");
         assert_eq!(hub.ask("a".into(), resume()).await, Err(HubError::Ended));
     }
 }

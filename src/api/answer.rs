@@ -39,6 +39,8 @@ pub enum Said {
     Nothing,
     /// It cannot be done as asked.
     Refused,
+    /// No answer came in time: it may have been done.
+    Unknown,
 }
 
 /// What one playbook would do on one node, or why not.

@@ -15,6 +15,9 @@ use crate::journal::NewRecord;
 pub struct State {
     /// [`VERSION`].
     pub version: u32,
+    /// Which process of defib says so: another word after it started again.
+    #[serde(default)]
+    pub process: String,
     /// The cluster.
     pub cluster: String,
     /// It is a model: nothing of it is real.
@@ -180,6 +183,7 @@ pub struct Told {
 /// What is settled, and how old what is known is: everything in a [`State`] that is not the engine's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
+    pub(crate) process: String,
     pub(crate) cluster: String,
     pub(crate) model: bool,
     pub(crate) nodes: Vec<String>,
@@ -210,6 +214,7 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
     findings.sort_by_key(|finding| (finding.layer, finding.key.clone()));
     State {
         version: VERSION,
+        process: frame.process,
         cluster: frame.cluster,
         model: frame.model,
         nodes: frame.nodes,

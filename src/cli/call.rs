@@ -50,12 +50,18 @@ pub(super) enum CallError {
 /// Asks the daemon of one journal.
 #[derive(Debug)]
 pub(super) struct Caller {
+    journal: PathBuf,
     socket: PathBuf,
 }
 
 impl Caller {
     pub(super) fn new(journal: &Path) -> Caller {
-        Caller { socket: socket::path(journal) }
+        Caller { journal: journal.to_owned(), socket: socket::path(journal) }
+    }
+
+    /// The journal's folder.
+    pub(super) fn journal(&self) -> &Path {
+        &self.journal
     }
 
     /// Asks for what lies at this path below the root.

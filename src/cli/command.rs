@@ -13,7 +13,7 @@ use crate::web::api::Asked;
     defib pause --reason 'host maintenance' --for 2h\n  \
     defib pause --reason 'debugging etcd' --for 30m --cluster prod\n\n\
     Without the program: `echo 'host maintenance' > JOURNAL/pause` holds until the file is gone.\n\
-    Exit codes: 0 in force, 2 misuse, 3 refused, 4 no daemon answers")]
+    Exit codes: 0 in force, 2 misuse, 3 refused, 4 no daemon answers in time")]
 pub(super) struct Pause {
     /// Why; shown wherever the pause is shown
     #[arg(long, value_name = "TEXT", value_parser = words)]
@@ -34,7 +34,7 @@ pub(super) struct Pause {
     defib resume\n  \
     defib resume --cluster prod\n\n\
     A pause by file ends when the file is removed. Exit codes: 0 no pause by command is in force, 2 misuse,\n\
-    3 refused, 4 no daemon answers")]
+    3 refused, 4 no daemon answers in time")]
 pub(super) struct Resume {
     /// Only this cluster; all where none is named
     #[arg(long, value_name = "NAME")]
@@ -47,7 +47,7 @@ pub(super) struct Resume {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     defib ack --playbook restart-kubelet --node cp2\n\n\
-    Exit codes: 0 done or nothing to acknowledge, 2 misuse, 3 refused, 4 no daemon answers")]
+    Exit codes: 0 done or nothing to acknowledge, 2 misuse, 3 refused, 4 no daemon answers in time")]
 pub(super) struct Ack {
     /// The playbook that is exhausted
     #[arg(long, value_name = "NAME")]
@@ -103,10 +103,12 @@ fn show(answer: &Answer, output: Output) -> Exit {
     let exit = match answer.answer {
         Said::Done | Said::Nothing | Said::Started | Said::Preview => Exit::Well,
         Said::Refused | Said::Held | Said::Changed => Exit::Held,
+        Said::Unknown => Exit::CannotTell,
     };
     match (output, exit) {
         (Output::Json, _) => return out_json(answer).max(exit),
         (Output::Text, Exit::Well) => out(&answer.text),
+        (Output::Text, Exit::CannotTell) => error_line(&format!("defib: {}", answer.text)),
         (Output::Text, _) => error_line(&format!("defib: refused: {}", answer.text)),
     }
     exit

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use defib_engine::playbook::Playbook;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::call::{CallError, Caller, held, unreached};
 use super::{Exit, Output, complain, error_line, known, out, out_json, runtime};
@@ -169,9 +170,10 @@ fn sound(typed: &Typed, cluster: &str, config: &Config, playbooks: &[Playbook]) 
     Ok(())
 }
 
-/// Somebody can be asked.
+/// Somebody can be asked: sees the plan, sees the question, and can answer it.
 fn asks(typed: &Typed) -> bool {
-    typed.output == Output::Text && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    let (input, shown) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    typed.output == Output::Text && input && shown && std::io::stderr().is_terminal()
 }
 
 /// Without a daemon: runs its loop here, in mode observe, so that only what is asked for is done.
@@ -181,14 +183,23 @@ async fn alone(typed: &Typed, caller: &Caller, cluster: &str, mut config: Config
     let ends = async move { ended.await.unwrap_or("its caller") };
     let running = daemon::once(config.clone(), playbooks, |_| {}, ends);
     tokio::pin!(running);
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            complain(&DaemonError::Signals(error));
+            return Exit::Misuse;
+        }
+    };
+    let interrupted = |by| {
+        error_line("defib: interrupted; a step that was under way is unknown and counts as done");
+        (Exit::CannotTell, by)
+    };
     let talking = async {
         let talk = Talk::new(typed, caller, cluster, true);
         tokio::select! {
             exit = talk.whole() => (exit, "the end of defib recover"),
-            _ = tokio::signal::ctrl_c() => {
-                error_line("defib: interrupted; what was under way is unknown and counts as done");
-                (Exit::CannotTell, "SIGINT")
-            }
+            _ = tokio::signal::ctrl_c() => interrupted("SIGINT"),
+            _ = terminate.recv() => interrupted("SIGTERM"),
         }
     };
     let (exit, why) = tokio::select! {
@@ -262,7 +273,7 @@ impl<'a> Talk<'a> {
                 let text = "the plan changed after it was chosen; nothing was done, ask again".to_owned();
                 return self.say(End::new(Exit::Held, "held", text), &found, Some(plan), None);
             }
-            if let Err(text) = self.permitted(&plan) {
+            if let Err(text) = self.permitted(&plan).await {
                 let exit = if asks(self.typed) { Exit::Held } else { Exit::Misuse };
                 return self.say(End::new(exit, "declined", text), &found, Some(plan), None);
             }
@@ -274,7 +285,7 @@ impl<'a> Talk<'a> {
             match answer.answer {
                 Said::Started => {
                     let run = answer.run.unwrap_or_default();
-                    let end = self.follow(&run, after).await;
+                    let end = self.follow(&run, after, &found.state.process).await;
                     return self.say(end, &found, Some(plan), Some(run));
                 }
                 Said::Changed => {
@@ -293,6 +304,9 @@ impl<'a> Talk<'a> {
                 }
                 Said::Refused => {
                     return self.say(End::new(Exit::Held, "held", answer.text), &found, Some(plan), None);
+                }
+                Said::Unknown => {
+                    return self.say(End::new(Exit::CannotTell, "cannot-tell", answer.text), &found, Some(plan), None);
                 }
             }
         }
@@ -374,7 +388,7 @@ impl<'a> Talk<'a> {
     }
 
     /// A person's word for this plan, or why not.
-    fn permitted(&self, plan: &Offer) -> Result<(), String> {
+    async fn permitted(&self, plan: &Offer) -> Result<(), String> {
         let typed = self.typed;
         if let Some(node) = typed.confirm.as_ref().filter(|node| **node != plan.node) {
             return Err(format!("the plan is for {}, and --confirm names {node}; nothing was done", plan.node));
@@ -394,7 +408,7 @@ impl<'a> Talk<'a> {
         } else {
             (format!("{what}? [y/N] "), vec!["y", "Y", "yes"])
         };
-        let answer = plan::ask(&question);
+        let answer = plan::ask(&question).await;
         if wanted.contains(&answer.trim()) { Ok(()) } else { Err("declined; nothing was done".to_owned()) }
     }
 

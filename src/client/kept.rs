@@ -1,7 +1,8 @@
 //! A credential that is kept at hand, read by a thread of its own: a disk that hangs stops nobody who asks.
 //!
 //! What was read serves for [`KEPT`]; then whoever asks next has it read again, and waits for that a moment only. Where
-//! the disk does not answer, what was read before goes on serving, and the probe of our credentials tells. At most one
+//! the disk does not answer, or what lies there cannot be used (a rotation is half done, most likely), what was read
+//! before goes on serving until its certificate ends, and the probe of our credentials tells. At most one
 //! thread a credential reads, however long it hangs; it keeps no process from ending. Left out: what the files hold (`tls`,
 //! `talos`).
 
@@ -51,6 +52,8 @@ pub struct Kept {
 #[derive(Debug, Default)]
 struct State {
     last: Option<Reading>,
+    /// What could be used when it was read last, and until when its certificate is valid.
+    good: Option<(Arc<ClientConfig>, Option<SystemTime>)>,
     /// Since when a thread reads.
     reading: Option<Instant>,
 }
@@ -60,6 +63,8 @@ struct State {
 struct Reading {
     ended: Instant,
     config: Result<Arc<ClientConfig>, Trouble>,
+    /// Why what lies there cannot be used, though what was read before still serves.
+    broken: Option<Trouble>,
     not_after: Option<SystemTime>,
 }
 
@@ -114,7 +119,12 @@ impl Kept {
         let ended = self.ended(until).await;
         let hangs = ended.is_none().then(|| hangs(began));
         let last = ended.or_else(|| self.state.borrow().last.clone());
-        let problem = last.as_ref().and_then(|last| last.config.as_ref().err().map(said));
+        let broken = |last: &Reading| match (&last.broken, &last.config) {
+            (Some(trouble), _) => Some(format!("{}; the one that was read before still serves", said(trouble))),
+            (None, Err(trouble)) => Some(said(trouble)),
+            (None, Ok(_)) => None,
+        };
+        let problem = last.as_ref().and_then(broken);
         Look { not_after: last.and_then(|last| last.not_after), problem: hangs.or(problem) }
     }
 
@@ -132,9 +142,8 @@ impl Kept {
         let (source, state) = (Arc::clone(&self.source), Arc::clone(&self.state));
         let thread = std::thread::Builder::new().name("credential".to_owned()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
-            let config = source.read();
-            let reading = Reading { ended: Instant::now(), config, not_after: source.not_after() };
-            state.send_modify(|state| *state = State { last: Some(reading), reading: None });
+            let (config, not_after) = (source.read(), source.not_after());
+            state.send_modify(|state| state.take(config, not_after));
         });
         if let Err(error) = spawned {
             self.state.send_modify(|state| state.reading = None);
@@ -153,9 +162,32 @@ impl Kept {
     }
 }
 
+impl State {
+    /// Takes what a reading gave. Whether a good one goes on serving is said once.
+    fn take(&mut self, config: Result<Arc<ClientConfig>, Trouble>, not_after: Option<SystemTime>) {
+        let ended = Instant::now();
+        self.reading = None;
+        let lasts = |until: &Option<SystemTime>| until.is_none_or(|until| until > SystemTime::now());
+        let reading = match (config, self.good.clone().filter(|(_, until)| lasts(until))) {
+            (Ok(config), _) => {
+                self.good = Some((Arc::clone(&config), not_after));
+                Reading { ended, config: Ok(config), broken: None, not_after }
+            }
+            (Err(trouble), Some((good, until))) => {
+                if self.last.as_ref().is_none_or(|last| last.broken.is_none()) {
+                    tracing::warn!("{}; the one that was read before still serves", said(&trouble));
+                }
+                Reading { ended, config: Ok(good), broken: Some(trouble), not_after: until }
+            }
+            (Err(trouble), None) => Reading { ended, config: Err(trouble), broken: None, not_after },
+        };
+        self.last = Some(reading);
+    }
+}
+
 impl Reading {
     fn serves(&self, now: Instant, serves: Duration) -> bool {
-        let serves = if self.config.is_ok() { serves } else { KEPT_BROKEN };
+        let serves = if self.config.is_ok() && self.broken.is_none() { serves } else { KEPT_BROKEN };
         now.saturating_duration_since(self.ended) < serves
     }
 }
@@ -190,8 +222,15 @@ mod tests {
         }
 
         fn not_after(&self) -> Option<SystemTime> {
-            Some(SystemTime::UNIX_EPOCH)
+            Some(in_an_hour())
         }
+    }
+
+    /// The same for all that a test asks.
+    fn in_an_hour() -> SystemTime {
+        static AT: std::sync::LazyLock<SystemTime> =
+            std::sync::LazyLock::new(|| SystemTime::now() + Duration::from_secs(3_600));
+        *AT
     }
 
     fn disk() -> (Kept, Sender<Result<Arc<ClientConfig>, Trouble>>) {
@@ -229,7 +268,8 @@ mod tests {
         kept.client_config(Instant::now() + Duration::from_secs(10)).await.unwrap();
         // One thread asked, however many waited: a second answer is not taken.
         drop(answer);
-        assert_eq!(kept.look(Instant::now() + Duration::from_secs(10)).await.problem.as_deref(), Some("gone"));
+        let look = kept.look(Instant::now() + Duration::from_secs(10)).await;
+        assert_eq!(look.problem.as_deref(), Some("gone; the one that was read before still serves"));
     }
 
     #[tokio::test]
@@ -244,7 +284,7 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &again));
         }
         let look = kept.look(soon()).await;
-        assert_eq!(look.not_after, Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(look.not_after, Some(in_an_hour()));
         assert!(look.problem.unwrap().contains("does not answer"));
     }
 
@@ -260,8 +300,25 @@ mod tests {
         assert!(kept.client_config(late()).await.is_err());
         tokio::time::sleep(KEPT_BROKEN).await;
         assert!(Arc::ptr_eq(&kept.client_config(late()).await.unwrap(), &mended));
-        answer.send(Err(broken("expired"))).unwrap();
+        answer.send(Err(broken("no pair"))).unwrap();
         let look = kept.look(late()).await;
-        assert_eq!((look.not_after, look.problem.as_deref()), (Some(SystemTime::UNIX_EPOCH), Some("expired")));
+        assert_eq!(look.not_after, Some(in_an_hour()));
+        assert_eq!(look.problem.as_deref(), Some("no pair; the one that was read before still serves"));
+        assert!(
+            Arc::ptr_eq(&kept.client_config(late()).await.unwrap(), &mended),
+            "half a rotation takes no sight away"
+        );
+        let rotated = config();
+        tokio::time::sleep(KEPT_BROKEN).await;
+        answer.send(Ok(Arc::clone(&rotated))).unwrap();
+        assert!(Arc::ptr_eq(&kept.client_config(late()).await.unwrap(), &rotated));
+    }
+
+    #[test]
+    fn a_certificate_that_has_ended_does_not_go_on_serving() {
+        let mut state = State::default();
+        state.take(Ok(config()), Some(SystemTime::UNIX_EPOCH));
+        state.take(Err(broken("no pair")), None);
+        assert_eq!(state.last.unwrap().config.unwrap_err(), broken("no pair"));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::wall;
 use crate::journal::{NewRecord, RecordRow};
 
 /// A line of the story: its label and its text.
@@ -44,7 +45,9 @@ fn line(kind: &str, body: &Value) -> Option<Line> {
             format!("{} {}: {}: {text}; lifts {}", field("playbook"), field("node"), field("check"), field("lifts")),
         ),
         "hold" => ("hold", format!("{} {}: {} lifted", field("playbook"), field("node"), field("check"))),
+        "announced" => ("announced", format!("{} {} on {}: {text}", field("run"), field("playbook"), field("node"))),
         "decision" => ("decision", decision(body)),
+        "command" => ("command", command(body)),
         "outcome" => ("acted", format!("{} {}: {}: {text}", field("run"), field("action"), field("outcome"))),
         "route" => ("route", text.to_owned()),
         "run" => ("run", format!("{} {}: {text}", field("run"), field("state"))),
@@ -86,13 +89,41 @@ fn start(body: &Value) -> String {
 fn decision(body: &Value) -> String {
     let field = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let passed = body.get("passed").and_then(Value::as_array).map_or(0, Vec::len);
-    format!(
-        "{} {} on {} for {}: all {passed} checks passed",
-        field("run"),
-        field("playbook"),
-        field("node"),
-        field("incident")
-    )
+    let (run, playbook, node) = (field("run"), field("playbook"), field("node"));
+    let incident = match field("incident") {
+        "" => String::new(),
+        incident => format!(" for {incident}"),
+    };
+    let by = match field("by") {
+        "" => String::new(),
+        by => format!(", asked for by {by}"),
+    };
+    format!("{run} {playbook} on {node}{incident}: all {passed} checks passed{by}")
+}
+
+/// Who asked for what.
+fn command(body: &Value) -> String {
+    let field = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let flag = |name: &str| body.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let (by, on) = (field("by"), format!("{} on {}", field("playbook"), field("node")));
+    match field("command") {
+        "pause" => {
+            let until = body.get("until_ms").and_then(Value::as_i64).map_or_else(String::new, wall::date_time);
+            format!("{by} paused until {until}: {}", field("reason"))
+        }
+        "resume" => format!("{by} resumed"),
+        "ack" => format!("{by} acknowledged {on}"),
+        "recover" => {
+            let past = match (flag("waive_for"), flag("pass_limits")) {
+                (true, true) => ", without waiting and past the limits",
+                (true, false) => ", without waiting",
+                (false, true) => ", past the limits",
+                (false, false) => "",
+            };
+            format!("{by} asked for {} {on}{past}", field("run"))
+        }
+        other => format!("{by}: {other}"),
+    }
 }
 
 /// `apiserver-down cp1`, or `vip-lost` where it is about the cluster.
@@ -127,5 +158,22 @@ mod tests {
             "passed": [{"check": "fresh", "text": "x"}, {"check": "budget", "text": "y"}],
         });
         assert_eq!(decision(&body), "R-1 restart-kubelet on cp2 for I-4: all 2 checks passed");
+    }
+
+    #[test]
+    fn what_people_ask_for_is_told_with_who_they_are() {
+        let told = |body: Value| line("command", &body).unwrap().text;
+        let pause = json!({"command": "pause", "by": "root@ops1", "reason": "host work", "until_ms": 0});
+        assert_eq!(told(pause), "root@ops1 paused until 1970-01-01T00:00:00Z: host work");
+        assert_eq!(told(json!({"command": "resume", "by": "root"})), "root resumed");
+        let ack = json!({"command": "ack", "by": "root", "playbook": "restart-kubelet", "node": "cp2"});
+        assert_eq!(told(ack), "root acknowledged restart-kubelet on cp2");
+        let recover = json!({
+            "command": "recover", "by": "root", "run": "R-2", "playbook": "restart-kubelet", "node": "cp2",
+            "waive_for": false, "pass_limits": true,
+        });
+        assert_eq!(told(recover), "root asked for R-2 restart-kubelet on cp2, past the limits");
+        let announced = json!({"run": "R-3", "playbook": "reboot", "node": "cp1", "text": "starts in 1m"});
+        assert_eq!(line("announced", &announced).unwrap().to_string(), "announced R-3 reboot on cp1: starts in 1m");
     }
 }

@@ -149,7 +149,9 @@ fn meant(hub: &Hub, name: &str, asked: Asked) -> Result<Option<Ask>, String> {
 async fn answer(hub: &Arc<Hub>, by: String, ask: Ask) -> Reply {
     match hub.ask(by, ask).await {
         Ok(reply) => json(&Answer::of(&reply, hub.clock().tick())),
-        Err(HubError::Silent) => refused(StatusCode::GATEWAY_TIMEOUT, HubError::Silent.to_string()),
+        Err(error @ (HubError::Silent | HubError::Cut)) => {
+            bare(StatusCode::GATEWAY_TIMEOUT, Said::Unknown, error.to_string())
+        }
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }
 }
@@ -170,6 +172,7 @@ fn made(hub: &Hub, watched: &Watched) -> State {
     let (now, late) = (hub.clock().now(), hub.late());
     let age_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
     let frame = api::Frame {
+        process: hub.process().to_owned(),
         cluster: watched.name.clone(),
         model: hub.settled().model,
         nodes: watched.nodes.clone(),
@@ -191,7 +194,11 @@ fn json(value: &impl Serialize) -> Reply {
 }
 
 pub(super) fn refused(status: StatusCode, text: String) -> Reply {
-    let answer = Answer { version: api::VERSION, answer: Said::Refused, text, run: None, plans: Vec::new() };
+    bare(status, Said::Refused, text)
+}
+
+fn bare(status: StatusCode, answer: Said, text: String) -> Reply {
+    let answer = Answer { version: api::VERSION, answer, text, run: None, plans: Vec::new() };
     whole(status, "application/json", serde_json::to_vec(&answer).unwrap_or_default())
 }
 

@@ -1,14 +1,20 @@
 //! Watching a run to its end: a line a phase, a line a record.
+//!
+//! A daemon that started again meanwhile knows nothing of the run: then the journal tells what became of it, and a step
+//! whose end nobody wrote down is unknown, never undone.
 
 use super::{End, LOOK_EVERY, Talk};
 use crate::api::{Offer, Told};
 use crate::cli::call::CallError;
 use crate::cli::{Exit, Output, out};
-use crate::journal::NewRecord;
+use crate::journal::{NewRecord, Outcome, Reader};
 use crate::report::{line, wall};
 
+use std::path::Path;
 use std::time::Duration;
 
+/// Intents that are looked through for a run of a moment ago.
+const INTENTS_MAX: usize = 200;
 /// No run takes longer: a step's deadline and its verification are minutes.
 const RUN_WITHIN: Duration = Duration::from_secs(30 * 60);
 
@@ -19,8 +25,8 @@ impl Talk<'_> {
         told.ok().and_then(|told| told.last().map(|last| last.revision)).unwrap_or(0)
     }
 
-    /// Follows a run until it has ended; says how.
-    pub(super) async fn follow(&self, run: &str, mut after: u64) -> End {
+    /// Follows a run that this process began until it has ended; says how.
+    pub(super) async fn follow(&self, run: &str, mut after: u64, process: &str) -> End {
         let began = tokio::time::Instant::now();
         let mut phase = String::new();
         loop {
@@ -37,6 +43,9 @@ impl Talk<'_> {
                     return End::new(Exit::CannotTell, "cannot-tell", text);
                 }
             };
+            if state.process != process {
+                return remembered(self.caller.journal(), self.cluster, run);
+            }
             for record in &told {
                 after = record.revision;
                 if let Some(end) = self.heard(run, record) {
@@ -99,6 +108,34 @@ impl Talk<'_> {
         let why = why.unwrap_or_else(|| "a check no longer passed on fresh probes".to_owned());
         End::new(Exit::Held, "held", format!("{run} was not begun: {why}; nothing was done"))
     }
+}
+
+/// What the journal knows of a run whose daemon is gone.
+fn remembered(journal: &Path, cluster: &str, run: &str) -> End {
+    let cannot_tell = |text: String| End::new(Exit::CannotTell, "cannot-tell", text);
+    let intents = match Reader::open(journal).and_then(|reader| reader.intents(INTENTS_MAX)) {
+        Ok(intents) => intents.rows,
+        Err(error) => return cannot_tell(format!("defib started again, and what became of {run} is unknown: {error}")),
+    };
+    let ours: Vec<_> = intents.iter().filter(|intent| intent.cluster == cluster && intent.run == run).collect();
+    let Some(intent) = ours.first() else {
+        let text = format!("defib started again before {run} had reserved anything; nothing was done");
+        return End::new(Exit::Held, "held", text);
+    };
+    let (action, node) = (&intent.action, &intent.node);
+    cannot_tell(match intent.outcome {
+        Some(Outcome::Done) => {
+            format!("defib started again: {run} did {action} on {node}; whether it helped, `defib status` tells")
+        }
+        Some(Outcome::Failed | Outcome::Withdrawn) => {
+            format!("defib started again: {action} on {node} of {run} was not done; `defib history` tells")
+        }
+        Some(Outcome::Unknown) | None => {
+            format!(
+                "defib started again while {run} was under way: whether {action} on {node} was done is unknown, and counts as done"
+            )
+        }
+    })
 }
 
 fn why(plan: &Offer) -> String {

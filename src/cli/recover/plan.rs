@@ -95,10 +95,19 @@ pub(super) fn waiting_for(plans: &[Offer], judged: bool) -> String {
     }
 }
 
-/// Asks on the terminal; what cannot be read is no answer.
-pub(super) fn ask(question: &str) -> String {
-    let mut answer = String::new();
+/// Asks on the terminal; what cannot be read is no answer. What was typed before the question is not an answer to it. A
+/// thread waits, so that everything else goes on; it ends with the program.
+pub(super) async fn ask(question: &str) -> String {
+    let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
     let _ = write!(std::io::stderr(), "{question}").and_then(|()| std::io::stderr().flush());
-    let _ = std::io::stdin().read_line(&mut answer);
-    answer
+    let (heard, answer) = tokio::sync::oneshot::channel();
+    let waiting = std::thread::Builder::new().name("question".to_owned()).spawn(move || {
+        let mut answer = String::new();
+        let _ = std::io::stdin().read_line(&mut answer);
+        let _ = heard.send(answer);
+    });
+    match waiting {
+        Ok(_) => answer.await.unwrap_or_default(),
+        Err(_) => String::new(),
+    }
 }
