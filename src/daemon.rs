@@ -3,7 +3,7 @@
 //! The loop never waits for the disk, for a target or for the terminal: every port hands its work on. What came back is
 //! drained before each turn. SIGTERM and SIGINT end it within [`END_WITHIN`]; a step in flight is then written down as
 //! unknown, hence spent. A journal that cannot be used costs the right to act, not the sight: then defib observes only, and
-//! says so everywhere. Only a journal that another defib holds ends it. `defib recover` without a daemon runs the same loop
+//! says so everywhere, until the journal can be used again: then it leaves, to be started anew with what that remembers. Only a journal that another defib holds ends it. `defib recover` without a daemon runs the same loop
 //! ([`once`]) for as long as its run takes, without the listener.
 
 mod own;
@@ -92,6 +92,15 @@ pub enum DaemonError {
     Story(#[source] std::io::Error),
 }
 
+/// Why a daemon left that nothing was wrong with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It was told to.
+    Ended,
+    /// Its journal can be used again. Only a start reads what that remembers, and without that nothing may be done.
+    JournalReturned,
+}
+
 /// Runs until a signal ends it. `print` shows a line of the story; it may block, for it has a thread of its own.
 ///
 /// # Errors
@@ -100,7 +109,7 @@ pub async fn run(
     config: Config,
     playbooks: Vec<Playbook>,
     print: impl FnMut(&NewRecord) + Send + 'static,
-) -> Result<(), DaemonError> {
+) -> Result<Left, DaemonError> {
     let clock = Clock::start();
     let ends = signalled()?;
     let kept = Kept::open(&config, clock)?;
@@ -139,7 +148,7 @@ pub async fn once(
         return Err(error.clone().into());
     }
     let health = Arc::new(Health::new(clock, config.clusters.iter().map(|cluster| cluster.name.clone())));
-    round(config, playbooks, print, kept, (health, Lifelines::default(), None), ends).await
+    round(config, playbooks, print, kept, (health, Lifelines::default(), None), ends).await.map(drop)
 }
 
 /// The signal that ends the program, when it comes.
@@ -197,13 +206,14 @@ async fn round(
     kept: Kept,
     (health, lifelines, listening): (Arc<Health>, Lifelines, Option<Listening>),
     ends: impl Future<Output = &'static str>,
-) -> Result<(), DaemonError> {
+) -> Result<Left, DaemonError> {
     let Kept { clock, journal, saved, interrupted, lived_until_ms } = kept;
     let without_journal = journal.as_ref().err().map(words);
     if let Some(why) = &without_journal {
         tracing::error!("observing only, nothing will be started: {why}");
         health.cannot_act(why);
     }
+    let returned = own::journal_returns(without_journal.as_ref().map(|_| config.journal.clone()), clock);
     let (hub, mut questions) = Hub::new(clock, settled(&config, without_journal.clone()));
     let hub = Arc::new(hub);
     serve(&hub, &health, &config.journal, listening, without_journal.is_none());
@@ -248,8 +258,8 @@ async fn round(
     let mut driver = Driver::new(&settings, &saved, clock.now(), ports);
 
     let mut pending: VecDeque<Event> = VecDeque::new();
-    tokio::pin!(ends);
-    let why = loop {
+    tokio::pin!(ends, returned);
+    let (why, left) = loop {
         let wake = driver.turn(pending.drain(..), clock.now());
         health.turned();
         hub.turned();
@@ -258,7 +268,8 @@ async fn round(
         let wake = clock.instant(wake.unwrap_or_else(|| clock.tick()).max(clock.tick()));
         tokio::select! {
             biased;
-            why = &mut ends => break why,
+            why = &mut ends => break (why, Left::Ended),
+            () = &mut returned => break ("its journal, which can be used again", Left::JournalReturned),
             Some(answer) = answered.recv() => pending.push_back(answer),
             Some(question) = questions.recv() => pending.push_back(driver.ports.asked(question)),
             Some(event) = incoming.recv() => pending.push_back(event),
@@ -274,7 +285,7 @@ async fn round(
     };
     driver.ports.end(why, clock);
     leave(driver);
-    Ok(())
+    Ok(left)
 }
 
 /// Answers those who ask: over the socket beside the journal, and through the listener where there is one. Where the

@@ -62,7 +62,7 @@ impl Stage {
         let mut daemon = Daemon(child);
         await_that("the socket is there", || {
             assert!(daemon.0.try_wait().unwrap().is_none(), "{}", daemon.complained());
-            self.run(&["status"]).1.contains("defib runs")
+            self.journal().join("defib.sock").exists() && self.run(&["status"]).1.contains("defib runs")
         });
         daemon
     }
@@ -271,6 +271,26 @@ fn a_journal_whose_folder_cannot_be_made_or_that_is_damaged_costs_only_the_actin
 }
 
 #[test]
+fn a_journal_that_is_mended_is_taken_up_again() {
+    let stage = Stage::new();
+    std::fs::write(stage.journal(), "a file where a folder should be").unwrap();
+    let child = stage.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut daemon = Daemon(child);
+    await_that("it observes only", || {
+        std::net::TcpStream::connect(("127.0.0.1", stage.port)).is_ok() && stage.readyz().contains("observing only")
+    });
+    let (code, _, complained) = stage.run(&["pause", "--reason", "racks", "--for", "1h"]);
+    assert_eq!(code, 4, "nothing durable can be promised: {complained}");
+    std::fs::remove_file(stage.journal()).unwrap();
+    await_that("it keeps a journal", || {
+        assert!(daemon.0.try_wait().unwrap().is_none(), "it starts itself anew, as the same process");
+        stage.run(&["pause", "--reason", "racks", "--for", "1h"]).0 == 0
+    });
+    assert!(!stage.readyz().contains("observing only"), "{}", stage.readyz());
+    assert_eq!(daemon.end().1, 0);
+}
+
+#[test]
 fn a_full_and_a_read_only_disk_cost_only_the_acting() {
     let stage = Stage::new();
     std::fs::create_dir(stage.journal()).unwrap();
@@ -330,7 +350,8 @@ fn init_writes_once_what_check_can_read() {
     let output = stage.path("new.yaml");
     let init = |more: &[&str]| {
         let mut command = Command::new(DEFIB);
-        command.arg("init").arg("--talosconfig").arg(&talosconfig).arg("--output").arg(&output).args(more);
+        command.arg("init").arg("--offline").arg("--talosconfig").arg(&talosconfig).arg("--output").arg(&output);
+        command.args(more);
         said(command.output().unwrap())
     };
     let (code, told, complained) = init(&[]);

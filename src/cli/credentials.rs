@@ -1,7 +1,7 @@
 //! What is wrong with the files that the configuration names, told before anything begins: every fault at once.
 //!
-//! A file that cannot be used is a mistake of the configuration. A certificate whose time is over is none: the rest is
-//! still watched with what there is, and so it is only told.
+//! A file that cannot be used is a mistake of the configuration. A certificate whose time is over, or has not come, is none:
+//! the rest is still watched with what there is, and so it is only told.
 
 use std::path::Path;
 
@@ -20,9 +20,10 @@ pub(super) fn tell(config: &Config) -> usize {
                     line(config, &cluster.name, what, &fault, &file_of(&fault, credential.as_ref()), over(&fault));
             }
         }
-        if let Some(talos) = &cluster.talos
-            && let Err(fault) = Credential::new(talos).client_config()
-        {
+        let Some(talos) = &cluster.talos else { continue };
+        let credential = Credential::new(talos);
+        let fault = credential.client_config().err();
+        if let Some(fault) = fault.or_else(|| credential.not_yet().map(CredentialError::Tls)) {
             let over = matches!(&fault, CredentialError::Tls(fault) if over(fault));
             mistakes += line(config, &cluster.name, "talos", &fault, &talos.talosconfig, over);
         }
@@ -30,9 +31,9 @@ pub(super) fn tell(config: &Config) -> usize {
     mistakes
 }
 
-/// Its time is over: no mistake in a file.
+/// Its time is over, or has not come: no mistake in a file.
 fn over(fault: &TlsError) -> bool {
-    matches!(fault, TlsError::Expired { .. })
+    matches!(fault, TlsError::Expired { .. } | TlsError::NotYet { .. })
 }
 
 fn file_of(fault: &TlsError, credential: Option<&crate::config::Credential>) -> std::path::PathBuf {
@@ -43,7 +44,8 @@ fn file_of(fault: &TlsError, credential: Option<&crate::config::Credential>) -> 
         | TlsError::Broken { file, .. }
         | TlsError::Without { file, .. }
         | TlsError::BadCertificate(file)
-        | TlsError::Expired { file, .. } => file.clone(),
+        | TlsError::Expired { file, .. }
+        | TlsError::NotYet { file, .. } => file.clone(),
         TlsError::Pair { key, .. } => key.clone(),
         TlsError::Provider(_) => credential.map(|credential| credential.certificate.clone()).unwrap_or_default(),
     }

@@ -1,10 +1,12 @@
 //! `defib run`: the daemon, with its story on stdout and its log on stderr.
 
+use std::os::unix::process::CommandExt;
+
 use defib_engine::playbook::Playbook;
 
 use super::{Exit, complain, credentials, out, runtime};
 use crate::config::Config;
-use crate::daemon::{self, DaemonError};
+use crate::daemon::{self, DaemonError, Left};
 use crate::journal::{JournalError, NewRecord};
 use crate::report::{line, wall};
 
@@ -33,7 +35,8 @@ pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
     // A probe, or a disk that hangs, is not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match ended {
-        Ok(()) => Exit::Well,
+        Ok(Left::Ended) => Exit::Well,
+        Ok(Left::JournalReturned) => again(),
         Err(error) => {
             complain(&error);
             match error {
@@ -42,4 +45,18 @@ pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
             }
         }
     }
+}
+
+/// Starts this program anew in this process, as it was called.
+fn again() -> Exit {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            complain(&error);
+            return Exit::CannotTell;
+        }
+    };
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    complain(&error);
+    Exit::CannotTell
 }

@@ -1,7 +1,7 @@
-//! Until when a certificate is valid, read from its DER form.
+//! From when and until when a certificate is valid, read from its DER form.
 //!
 //! rustls checks what the other side shows and never our own certificate, yet an expired one of ours must be told apart
-//! from a server that is ill. So the one date is read here, by hand: a whole X.509 parser is not worth its weight.
+//! from a server that is ill. So the two dates are read here, by hand: a whole X.509 parser is not worth its weight.
 
 use std::time::SystemTime;
 
@@ -14,6 +14,12 @@ const VERSION: u8 = 0xa0;
 /// The end of a certificate's validity; none where the bytes are no certificate.
 #[must_use]
 pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    Some(validity(certificate)?.1)
+}
+
+/// The beginning of a certificate's validity and its end; none where the bytes are no certificate.
+#[must_use]
+pub fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     // RFC 5280: Certificate { tbs { [0] version, serial, signature algorithm, issuer, validity { from, until }, … } … }
     let mut tbs = tagged(tagged(certificate, SEQUENCE)?.0, SEQUENCE)?.0;
     if let Some((_, rest)) = tagged(tbs, VERSION) {
@@ -23,9 +29,10 @@ pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
         tbs = tagged(tbs, tag)?.1;
     }
     let validity = tagged(tbs, SEQUENCE)?.0;
-    let (_, _, until) = element(validity)?;
-    let (tag, text, _) = element(until)?;
-    time(tag, std::str::from_utf8(text).ok()?)
+    let (tag, from, until) = element(validity)?;
+    let from = time(tag, std::str::from_utf8(from).ok()?)?;
+    let (tag, until, _) = element(until)?;
+    Some((from, time(tag, std::str::from_utf8(until).ok()?)?))
 }
 
 /// The first element: its tag, its content, and what follows it.
@@ -73,6 +80,7 @@ mod tests {
 
     fn made(year: i32) -> Vec<u8> {
         let mut params = rcgen::CertificateParams::new(vec!["cp1".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 31);
         params.not_after = rcgen::date_time_ymd(year, 2, 28);
         params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
@@ -80,7 +88,8 @@ mod tests {
     #[test]
     fn both_forms_of_time_are_read() {
         for year in [2026, 2049, 2050, 2125] {
-            let until = not_after(&made(year)).unwrap();
+            let (from, until) = validity(&made(year)).unwrap();
+            assert_eq!(humantime::format_rfc3339_seconds(from).to_string(), "2020-01-31T00:00:00Z");
             assert_eq!(humantime::format_rfc3339_seconds(until).to_string(), format!("{year}-02-28T00:00:00Z"));
         }
     }

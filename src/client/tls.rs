@@ -68,6 +68,14 @@ pub enum TlsError {
         /// Since when.
         at: SystemTime,
     },
+    /// Our certificate's time has not come: it was made for later, or the clock of this machine is behind.
+    #[error("the certificate in {} is valid from {} only; is this machine's clock right?", .file.display(), humantime::format_rfc3339_seconds(*.from))]
+    NotYet {
+        /// Which file.
+        file: PathBuf,
+        /// From when.
+        from: SystemTime,
+    },
     /// Certificate and key are not a pair, or the key is of a kind that ring does not know.
     #[error("the key in {} does not serve the certificate in {}", .key.display(), .certificate.display())]
     Pair {
@@ -108,7 +116,7 @@ enum Origin {
 struct Made {
     stamps: Option<Stamps>,
     config: Arc<ClientConfig>,
-    not_after: Option<SystemTime>,
+    validity: Option<(SystemTime, SystemTime)>,
 }
 
 /// Modification time and length of each file: when one differs, all are read again.
@@ -147,8 +155,8 @@ impl Files {
             *made = Some(self.make(stamps)?);
         }
         let Some(made) = made.as_ref() else { return Err(TlsError::NotPem(self.place(1))) };
-        match made.not_after {
-            Some(at) if at < SystemTime::now() => Err(TlsError::Expired { file: self.place(1), at }),
+        match made.validity {
+            Some((_, at)) if at < SystemTime::now() => Err(TlsError::Expired { file: self.place(1), at }),
             _ => Ok(Arc::clone(&made.config)),
         }
     }
@@ -156,7 +164,19 @@ impl Files {
     /// Until when the certificate that was read last is valid.
     #[must_use]
     pub fn not_after(&self) -> Option<SystemTime> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.not_after
+        Some(self.validity()?.1)
+    }
+
+    fn validity(&self) -> Option<(SystemTime, SystemTime)> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.validity
+    }
+
+    /// The certificate that was read last is for later. Whoever asks with it is refused by servers, and not by us: a clock
+    /// that is a little behind costs nothing.
+    #[must_use]
+    pub fn not_yet(&self) -> Option<TlsError> {
+        let (from, _) = self.validity()?;
+        (from > SystemTime::now()).then(|| TlsError::NotYet { file: self.place(1), from })
     }
 
     /// Everything that is wrong with the credential as it lies there now, each with its file; empty where it can be used.
@@ -172,6 +192,7 @@ impl Files {
         }
         if faults.is_empty() {
             faults.extend(self.client_config().err());
+            faults.extend(self.not_yet());
         }
         faults
     }
@@ -217,7 +238,7 @@ impl Files {
         }
         let chain = self.blocks::<CertificateDer<'static>>(1, "certificate")?;
         let key = self.blocks::<PrivateKeyDer<'static>>(2, "private key")?.swap_remove(0);
-        let not_after = chain.first().and_then(|leaf| certificate::not_after(leaf));
+        let validity = chain.first().and_then(|leaf| certificate::validity(leaf));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(&provider)).build();
@@ -231,7 +252,7 @@ impl Files {
             .with_client_auth_cert(chain, key)
             .map_err(|source| TlsError::Pair { certificate: self.place(1), key: self.place(2), source })?;
         config.resumption = Resumption::disabled();
-        Ok(Made { stamps, config: Arc::new(config), not_after })
+        Ok(Made { stamps, config: Arc::new(config), validity })
     }
 
     /// Every block of one kind; at least one.

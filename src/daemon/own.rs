@@ -11,7 +11,7 @@ use defib_engine::event::{Event, ObserverHealth};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::journal::alive;
+use crate::journal::{Journal, alive};
 
 const FILE: &str = "pause";
 /// A gap in the dashboard's strips is this much too long at most.
@@ -74,6 +74,28 @@ pub(super) fn pause_file(journal: &Path) -> Option<String> {
         (Ok(_), true) => "no reason given".to_owned(),
         (Ok(_), false) => first,
     })
+}
+
+/// A journal that cannot be used is tried again this often.
+const TRY_JOURNAL_EVERY: Duration = Duration::from_secs(10);
+
+/// Ends when this journal can be used again; never where none is named. A disk that hangs holds up its own thread only.
+pub(super) async fn journal_returns(journal: Option<PathBuf>, clock: Clock) {
+    let Some(journal) = journal else { return std::future::pending().await };
+    let (returned, waits) = tokio::sync::oneshot::channel();
+    let tries = move || {
+        while !returned.is_closed() {
+            std::thread::sleep(TRY_JOURNAL_EVERY);
+            if Journal::open(&journal, clock.now().wall).is_ok() {
+                let _ = returned.send(());
+                return;
+            }
+        }
+    };
+    let trying = std::thread::Builder::new().name("journal-try".to_owned()).spawn(tries);
+    if trying.is_err() || waits.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 #[cfg(test)]

@@ -142,3 +142,54 @@ fn why(plan: &Offer) -> String {
     let holds: Vec<_> = plan.holds.iter().map(|hold| format!("{}: {}", hold.check, hold.text)).collect();
     holds.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use defib_engine::time::UnixMs;
+
+    use super::*;
+    use crate::journal::{Ended, IntentRow, Journal, WriteBatch};
+
+    fn write(journal: &Journal, batch: WriteBatch) {
+        let (done, written) = std::sync::mpsc::channel();
+        journal.append(batch, move |result| done.send(result).unwrap());
+        written.recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_became_of_a_run_is_never_undone_by_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path(), UnixMs(1)).unwrap().journal;
+        let intent = IntentRow {
+            step: "prod/R-7/2".to_owned(),
+            run: "R-7".to_owned(),
+            incident: None,
+            cluster: "prod".to_owned(),
+            playbook: "restart-kubelet".to_owned(),
+            action: "restart-service kubelet".to_owned(),
+            node: "cp1".to_owned(),
+            class: "service".to_owned(),
+            reserved_at_ms: 1,
+            reserved_boot: None,
+            outcome: None,
+            detail: None,
+            ended_at_ms: None,
+        };
+        write(&journal, WriteBatch { intents: vec![intent], ..WriteBatch::default() });
+        let told = |run: &str| {
+            let end = remembered(folder.path(), "prod", run);
+            (end.exit, end.result, end.text)
+        };
+        let (exit, result, text) = told("R-7");
+        assert_eq!((exit, result), (Exit::CannotTell, "cannot-tell"));
+        assert!(text.contains("whether restart-service kubelet on cp1 was done is unknown"), "{text}");
+        let (exit, result, text) = told("R-8");
+        assert_eq!((exit, result), (Exit::Held, "held"), "{text}");
+        let (outcome, detail) = (Outcome::Done, String::new());
+        let ended = Ended { step: "prod/R-7/2".to_owned(), outcome, detail, ended_at_ms: 2 };
+        write(&journal, WriteBatch { outcomes: vec![ended], ..WriteBatch::default() });
+        let (exit, _, text) = told("R-7");
+        assert_eq!(exit, Exit::CannotTell);
+        assert!(text.contains("did restart-service kubelet on cp1"), "{text}");
+    }
+}

@@ -75,6 +75,14 @@ impl Credential {
     }
 }
 
+impl Credential {
+    /// See [`Files::not_yet`].
+    #[must_use]
+    pub fn not_yet(&self) -> Option<TlsError> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.1.not_yet()
+    }
+}
+
 impl Source for Credential {
     fn read(&self) -> Result<Arc<ClientConfig>, Trouble> {
         self.client_config().map_err(Trouble::own_side)
