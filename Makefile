@@ -12,7 +12,7 @@ BIN := target/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
-.PHONY: help demo test policy build setup lab-up lab-down drill drill-ten bench simulate demo-down clean
+.PHONY: help demo rehearse lab-possible test policy build setup lab-up lab-down drill drill-ten bench simulate demo-down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ build: setup ## build the program and the lab
 	@echo "== building defib and its lab (a few minutes the first time)"
 	cargo build --release --locked -p defib -p defib-lab
 
-demo: build ## raise a real control plane, break it, watch defib recover it; KEEP=1 leaves it up, with the dashboard
+demo: lab-possible build ## raise a real control plane, break it, watch defib recover it; KEEP=1 leaves it up, with the dashboard
 	@$(BIN)/defib-lab build
 	@$(SUDO) rm -rf target/demo
 ifdef KEEP
@@ -32,6 +32,15 @@ ifdef KEEP
 else
 	@$(SUDO) $(BIN)/defib-lab drill back-off --keep target/demo
 endif
+
+lab-possible:
+	@deploy/lab-possible.sh
+
+STORY ?= incident-a
+rehearse: ## watch an outage on a modelled cluster, on any system, without root (STORY=incident-b; defib rehearse --list)
+	@echo "== building defib (a few minutes the first time; needs only Rust and protoc)"
+	cargo build --release --locked -p defib
+	@$(BIN)/defib rehearse $(STORY)
 
 demo-down: ## take away what `make demo KEEP=1` left up
 	@$(SUDO) $(BIN)/defib-lab down

@@ -3,9 +3,8 @@
 # them; elsewhere with sudo; where neither works it names them and stops.
 set -euo pipefail
 
-for tool in cargo go; do
-  command -v "$tool" > /dev/null || { echo "defib needs $tool: install Rust (rustup) and Go 1.25 or newer" >&2; exit 1; }
-done
+command -v cargo > /dev/null || { echo "defib needs cargo: install Rust (rustup)" >&2; exit 1; }
+command -v go > /dev/null || "$(dirname "$0")/lab-possible.sh" "its etcd and Kubernetes are built by Go 1.25 or newer, which is missing"
 
 packages=(containerd runc containernetworking-plugins iproute2 nftables iputils-arping protobuf-compiler libprotobuf-dev gcc libc6-dev)
 missing=()
@@ -18,16 +17,14 @@ command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/nul
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get > /dev/null; then
-  echo "these packages are missing, by their Debian names: ${missing[*]}" >&2
-  exit 1
+  "$(dirname "$0")/lab-possible.sh" "these packages are missing, by their Debian names: ${missing[*]}"
 fi
 if [ "$(id -u)" = 0 ]; then
   as_root=()
 elif command -v sudo > /dev/null; then
   as_root=(sudo)
 else
-  echo "these packages are missing, and only root can install them: apt-get install ${missing[*]}" >&2
-  exit 1
+  "$(dirname "$0")/lab-possible.sh" "these packages are missing, and only root can install them: apt-get install ${missing[*]}"
 fi
 echo "== installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq

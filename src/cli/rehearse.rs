@@ -163,6 +163,9 @@ fn play(typed: &Typed, rehearsal: &Rehearsal, folder: &Folder) -> Exit {
     let ended = runtime.block_on(rehearsal::rehearse(rehearsal.clone(), |at, told| match told {
         Told::Cue(text) => {
             telling.cues += 1;
+            if let Some(sieve) = &mut telling.sieve {
+                sieve.cue();
+            }
             telling.say(at, "model", text);
         }
         Told::Deed(text) => telling.say(at, "model", text),

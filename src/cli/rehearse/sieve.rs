@@ -30,6 +30,11 @@ impl Sieve {
         shows
     }
 
+    /// Something was broken or mended: what is seen from then on is told anew.
+    pub(super) fn cue(&mut self) {
+        self.seen.clear();
+    }
+
     pub(super) fn shows(&mut self, record: &NewRecord) -> bool {
         let shows = self.is_news(record);
         self.left_out += usize::from(!shows);
@@ -79,5 +84,9 @@ mod tests {
         assert!(shows("incident", incident("y", "open")) && shows("incident", incident("y", "closed")));
         assert!(shows("decision", json!({})));
         assert_eq!(sieve.left_out, 3);
+        let lost = "service is lost: nobody answers";
+        assert_eq!((0..5).filter(|_| sieve.shows_again(lost)).count(), 3);
+        sieve.cue();
+        assert!(sieve.shows_again(lost) && sieve.left_out == 5);
     }
 }

@@ -71,6 +71,9 @@ struct Action {
     after_ms: u64,
 }
 
+/// A difference that is worth a word.
+const MATTERS: f64 = 1.05;
+
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -189,7 +192,10 @@ impl Verdict {
                     Some(0) => "at once".to_owned(),
                     Some(ms) => human(ms),
                 };
-                let ratio = self.ratio.map_or(String::new(), |ratio| format!(", {ratio:.1} times as long"));
+                let ratio = match self.ratio {
+                    Some(ratio) if ratio >= MATTERS => format!(", {ratio:.1} times as long"),
+                    _ => String::new(),
+                };
                 rows.push(("service back", format!("{} after: {}", back(self.restored_ms), self.counted_from)));
                 rows.push(("  the cluster alone", format!("{}{ratio}", back(self.alone_restored_ms))));
             }
@@ -214,6 +220,9 @@ impl Verdict {
         match (self.ended, self.ok, self.not_named.as_slice()) {
             (false, ..) => "ended before its end: there is no verdict".to_owned(),
             (_, true, _) if !self.lost => "service was never lost".to_owned(),
+            (_, true, _) if self.actions.is_empty() && self.led_past_ms.is_some() => {
+                "service is back; meanwhile defib led past the VIP".to_owned()
+            }
             (_, true, _) if self.actions.is_empty() => "service is back; defib did nothing".to_owned(),
             (_, true, _) => format!("service is back, after {} of defib's", count(self.actions.len(), "action")),
             (_, false, []) => "service is NOT back".to_owned(),
@@ -242,4 +251,62 @@ fn service(turns: &[(Duration, bool)], ended: Duration, counted_at: Duration) ->
 
 fn ratio(ours: Duration, alone: Duration) -> Option<f64> {
     (!ours.is_zero()).then(|| alone.as_secs_f64() / ours.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use defib_engine::time::Tick;
+    use serde_json::json;
+
+    use super::*;
+    use crate::journal::account;
+    use crate::model::story;
+    use crate::model::world::BEGINS;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn record(after_s: u32, kind: &str, body: Value) -> NewRecord {
+        account::life(kind, body, BEGINS.after(crate::daemon::rehearsal::QUIET + SECOND * after_s))
+    }
+
+    fn played(end: End, service: &[(u32, bool)], records: Vec<NewRecord>) -> Played {
+        let service = service.iter().map(|(at, served)| (SECOND * *at, *served)).collect();
+        Played { end, ended: Tick(600_000).since(Tick(0)), service, records, open: Vec::new() }
+    }
+
+    #[test]
+    fn service_is_counted_from_the_cue_that_let_it_return() {
+        let story = story::named("back-off").unwrap();
+        let raised = |finding: &str| json!({"finding": finding, "scope": "cluster", "change": "raised"});
+        let records = vec![
+            record(1, "finding", raised("etcd-quorum-lost")),
+            record(2, "finding", raised("vip-lost")),
+            record(3, "incident", json!({"root": "vip-lost", "root_scope": "cluster", "state": "open"})),
+            record(350, "outcome", json!({"action": "restart-service kubelet on cp1", "outcome": "done"})),
+        ];
+        let alone = (vec![(SECOND, false), (SECOND * 445, true)], SECOND * 500);
+        let ours = played(End::Served, &[(1, false), (355, true)], records);
+        let verdict = Verdict::of(&story, Mode::Act, &ours, &alone);
+        assert!(verdict.ok && verdict.exit() == Exit::Well, "{verdict:?}");
+        assert_eq!((verdict.restored_ms, verdict.alone_restored_ms), (Some(10_000), Some(100_000)));
+        assert_eq!((verdict.ratio, verdict.away_ms, verdict.actions.len()), (Some(10.0), 354_000, 1));
+        let text = verdict.lines().join("\n");
+        assert!(
+            text.contains("10.0 times as long") && text.contains("root cause           vip-lost (after 3.0 s)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_was_never_found_or_never_came_back_is_no_success() {
+        let story = story::named("vip-lost").unwrap();
+        let alone = (Vec::new(), SECOND);
+        let blind = Verdict::of(&story, Mode::Act, &played(End::Served, &[], Vec::new()), &alone);
+        assert!(blind.exit() == Exit::Unhealthy && blind.sentence().contains("vip-lost"), "{blind:?}");
+        let story = story::named("kill-etcd").unwrap();
+        let away = Verdict::of(&story, Mode::Act, &played(End::GaveUp, &[(1, false)], Vec::new()), &alone);
+        assert!(away.exit() == Exit::Unhealthy && away.restored_ms.is_none() && away.sentence().contains("NOT back"));
+        let ended = Verdict::of(&story, Mode::Act, &played(End::Signal("SIGINT"), &[], Vec::new()), &alone);
+        assert_eq!(ended.exit(), Exit::CannotTell);
+    }
 }
