@@ -253,7 +253,10 @@ fn an_armed_playbook_must_exist() {
     assert_eq!(shown.0.len(), 2, "{shown}");
     std::fs::write(&file, with("    arm: [restart-kubelet]")).unwrap();
     let (config, playbooks) = read_with(&file, |given| crate::playbook::load(crate::playbook::SHIPPED, given)).unwrap();
-    assert_eq!((config.clusters[0].arm[0].as_str(), playbooks.len()), ("restart-kubelet", 1));
+    assert_eq!(
+        (config.clusters[0].arm[0].as_str(), playbooks.len()),
+        ("restart-kubelet", crate::playbook::SHIPPED.len())
+    );
 }
 
 proptest! {

@@ -21,6 +21,7 @@ use crate::event::{Event, Kept, Ready};
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
+use crate::ladder::Ladders;
 use crate::latch::Timing;
 use crate::ledger::Ledger;
 use crate::news;
@@ -58,6 +59,7 @@ pub(crate) struct Cluster {
     last_batch: u64,
     holds: Holds,
     ledger: Ledger,
+    ladders: Ladders,
     store_answers: bool,
     /// The oldest batch that is not answered was handed out then.
     store_owes_since: Option<Tick>,
@@ -120,6 +122,7 @@ impl Cluster {
             last_batch: 0,
             holds: Holds::default(),
             ledger: seed.ledger,
+            ladders: Ladders::default(),
             store_answers: true,
             store_owes_since: None,
             outcomes: Vec::new(),
@@ -224,10 +227,12 @@ impl Cluster {
         };
         let wishes = self.take_orders(now, &mut batch);
         self.diagnose(now, elsewhere, &mut batch);
+        let open = |key: &FindingKey| self.tracked.get(key).is_some_and(|one| one.latch.open_since().is_some());
+        self.ladders.keep_open(open);
         let judged = self.judge(now, elsewhere);
         self.note_holds(&judged, now, &mut batch);
         if self.run.is_some() {
-            self.advance(&judged, now, &mut batch, &mut ready);
+            self.advance(&judged, now, elsewhere, &mut batch, &mut ready);
             // What was judged beside a run is no ground for choosing the next one.
             self.dirty = self.run.is_none();
         } else {

@@ -21,6 +21,7 @@ pub mod finding;
 pub mod fleet;
 mod holds;
 pub mod incident;
+mod ladder;
 pub mod latch;
 pub mod ledger;
 pub mod membership;

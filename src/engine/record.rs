@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::finding::Subject;
+use crate::finding::{Rule, Scope, Subject};
 use crate::observation::{ClusterId, NodeName};
 use crate::playbook::{Action, ActionClass};
 use crate::route::Route;
@@ -17,6 +17,18 @@ pub struct FindingKey {
     pub rule: &'static str,
     /// What it is about.
     pub subject: Subject,
+}
+
+impl FindingKey {
+    /// A rule's finding that concerns this node: the node's own, or the cluster's.
+    #[must_use]
+    pub fn about(rule: &Rule, node: &NodeName) -> FindingKey {
+        let subject = match rule.scope {
+            Scope::Node => Subject::Node(node.clone()),
+            Scope::Cluster => Subject::Cluster,
+        };
+        FindingKey { rule: rule.name, subject }
+    }
 }
 
 impl fmt::Display for FindingKey {

@@ -38,6 +38,8 @@ pub(crate) struct Run {
     pub(crate) phase: Phase,
     /// The index of the step that is next, or in flight.
     pub(crate) step: usize,
+    /// When the patient's machine booted, by its own word, before the step; none: it does not say.
+    pub(crate) booted_s: Option<u64>,
 }
 
 /// Where a run stands.
@@ -91,10 +93,7 @@ impl Run {
 
     /// The finding that called for it.
     pub(crate) fn patient_key(&self) -> FindingKey {
-        FindingKey {
-            rule: self.playbook.when.finding.name,
-            subject: crate::finding::Subject::Node(self.patient.clone()),
-        }
+        FindingKey::about(self.playbook.when.finding, &self.patient)
     }
 
     /// It is this playbook's run on this node.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog, NodeName,
@@ -243,6 +244,20 @@ impl<'a> View<'a> {
                 if age > kind.max_age() && !self.seen_once { Look::Stale(age) } else { Look::Fresh(observation) }
             }
         }
+    }
+
+    /// What a rule reads where its finding concerns this node: of the node, of the cluster, or of every node of it.
+    #[must_use]
+    pub fn reads(&self, rule: &Rule, node: &NodeName) -> Vec<(Target, ProbeKind)> {
+        let of = |&kind: &ProbeKind| match (kind, rule.scope) {
+            (ProbeKind::Vip, _) => vec![(Target::Vip(self.cluster.clone()), kind)],
+            (ProbeKind::Credentials, _) => vec![(Target::Own(self.cluster.clone()), kind)],
+            // The canaries are nobody's patients; `not-isolated` judges them.
+            (ProbeKind::Canary, _) => Vec::new(),
+            (_, Scope::Node) => vec![(self.node(node), kind)],
+            (_, Scope::Cluster) => self.nodes().iter().map(|node| (self.node(node), kind)).collect(),
+        };
+        rule.reads.iter().flat_map(of).collect()
     }
 
     /// What the API server of a node said of itself.

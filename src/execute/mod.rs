@@ -5,7 +5,9 @@
 
 mod collect_evidence;
 mod reboot_node;
+mod restart_container;
 mod restart_service;
+mod start_service;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +61,14 @@ impl Executor {
             Action::RestartService { service, deadline } => {
                 let send_before = self.clock.instant(step.start_before());
                 restart_service::run(talos, *service, send_before, *deadline).await
+            }
+            Action::StartService { service, deadline } => {
+                let send_before = self.clock.instant(step.start_before());
+                start_service::run(talos, *service, send_before, *deadline).await
+            }
+            Action::RestartContainer { container, deadline } => {
+                let send_before = self.clock.instant(step.start_before());
+                restart_container::run(talos, *container, send_before, *deadline).await
             }
             Action::RebootNode { mode, deadline } => {
                 let send_before = self.clock.instant(step.start_before());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
-use defib_engine::playbook::{Action, Playbook, RestartableService};
+use defib_engine::playbook::{Action, Playbook, RestartableContainer, RestartableService};
 use defib_engine::record::{Outcome, StepId};
 use defib_engine::settings::{ClusterSettings, Mode, Settings};
 use defib_engine::time::{Tick, UnixMs};
@@ -182,6 +182,20 @@ impl World {
             Action::RestartService { service: RestartableService::Kubelet, .. } => {
                 node.restart_kubelet(now);
                 (Duration::from_millis(700), Outcome::Done("restarted".to_owned()))
+            }
+            Action::StartService { service: RestartableService::Kubelet, .. } => {
+                if !node.kubelet.runs() {
+                    node.restart_kubelet(now);
+                }
+                (Duration::from_millis(300), Outcome::Done("started".to_owned()))
+            }
+            Action::RestartContainer { container: RestartableContainer::KubeApiserver, .. } => {
+                node.kill_apiserver(now);
+                (Duration::from_secs(1), Outcome::Done("stopped".to_owned()))
+            }
+            // The model's virtual address is Talos's own.
+            Action::RestartContainer { container: RestartableContainer::KubeVip, .. } => {
+                (Duration::from_millis(200), Outcome::Failed("no container kube-vip runs".to_owned()))
             }
             Action::RebootNode { .. } => {
                 node.reboot(now);

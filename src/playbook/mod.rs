@@ -22,7 +22,16 @@ pub use read::parse;
 pub use schema::schema;
 
 /// The shipped playbooks by name, in the order in which they are considered.
-pub const SHIPPED: &[(&str, &str)] = &[("restart-kubelet", include_str!("../../playbooks/restart-kubelet.yaml"))];
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("restart-kubelet", include_str!("../../playbooks/restart-kubelet.yaml")),
+    ("start-kubelet", include_str!("../../playbooks/start-kubelet.yaml")),
+    ("restart-apiserver", include_str!("../../playbooks/restart-apiserver.yaml")),
+    ("release-vip", include_str!("../../playbooks/release-vip.yaml")),
+    ("revive-vip", include_str!("../../playbooks/revive-vip.yaml")),
+    ("reboot-runtime", include_str!("../../playbooks/reboot-runtime.yaml")),
+    ("reboot-hung-etcd", include_str!("../../playbooks/reboot-hung-etcd.yaml")),
+    ("reboot-unrevived", include_str!("../../playbooks/reboot-unrevived.yaml")),
+];
 
 /// A folder may hold so many.
 const FILES_MAX: usize = 64;
@@ -53,7 +62,7 @@ impl Sheet {
 }
 
 /// Loads the shipped playbooks (name, text) and those of the folder: the shipped ones in their order, each replaced where
-/// the folder has one of its name; then the folder's others by file name. Files that end in `.yaml` or `.yml` and do not
+/// the folder has one of its name; then the folder's others by file name; of all these the gentler class first. Files that end in `.yaml` or `.yml` and do not
 /// begin with a dot are read; folders in it are not.
 ///
 /// # Errors
@@ -104,6 +113,7 @@ fn sheets(shipped: &[(&str, &str)], files: &[PathBuf]) -> Result<Vec<Sheet>, Pro
     // A playbook that could not be read may be the one that another one names.
     let whole = problems.is_empty();
     problems.extend(set::problems(&sheets, whole));
+    sheets.sort_by_key(|sheet| sheet.playbook.class());
     if problems.is_empty() { Ok(sheets) } else { Err(Problems(problems)) }
 }
 

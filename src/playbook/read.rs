@@ -9,7 +9,7 @@
 //! steps:
 //!   - collect-evidence
 //!   - restart-service: { service: kubelet, deadline: 60s }
-//! verify: { cleared: apiserver-down, within: 180s, steady-for: 20s }
+//! verify: { cleared: apiserver-down, within: 180s, steady-for: 20s }    # one finding, or a list of them
 //! otherwise: notify                                    # or the playbook that follows where verification failed
 //! ```
 
@@ -36,6 +36,7 @@ const VETO_MAX: Duration = Duration::from_secs(60 * 60);
 /// More runs than this in one window are no limit.
 const COUNT_MAX: u32 = 1_000;
 pub(super) const STEPS_MAX: usize = 16;
+pub(super) const CLEARED_MAX: usize = 8;
 pub(super) const REQUIRE_MAX: usize = 32;
 
 /// Reads and validates one playbook; `file` only names it in problems.
@@ -103,8 +104,13 @@ fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
 /// A verification that ends before the action can have worked, and have been seen to, only ever fails.
 fn long_enough(walk: &Walk<'_>, steps: &[Action], verify: &Verify, within: Place) {
     let Some(slowest) = steps.iter().max_by_key(|step| step.settles_within()) else { return };
-    let seen = verify.cleared.timing.close_after
-        + verify.cleared.reads.iter().map(|kind| kind.every()).max().unwrap_or_default();
+    let seen = |rule: &&'static Rule| {
+        rule.timing.close_after + rule.reads.iter().map(|kind| kind.every()).max().unwrap_or_default()
+    };
+    let Some((slow, seen)) = verify.cleared.iter().map(|rule| (rule.name, seen(rule))).max_by_key(|(_, seen)| *seen)
+    else {
+        return;
+    };
     let least = slowest.settles_within() + seen;
     if verify.within < least {
         let text = format!(
@@ -112,7 +118,7 @@ fn long_enough(walk: &Walk<'_>, steps: &[Action], verify: &Verify, within: Place
             Human(verify.within),
             Human(least),
             Human(slowest.settles_within()),
-            verify.cleared.name,
+            slow,
             Human(seen)
         );
         walk.problem(within, text);
@@ -135,13 +141,24 @@ fn veto(walk: &Walk<'_>, node: &Node) -> Option<Duration> {
 
 fn when(walk: &Walk<'_>, node: &Node) -> Option<When> {
     let map = walk.map(node, "when", &["finding", "for"])?;
-    let finding = finding(walk, &map, "finding");
+    let finding = walk.required(&map, "finding").and_then(|node| finding(walk, node, "finding"));
     let for_ = required_duration(walk, &map, "for");
     Some(When { finding: finding?, for_: for_?.0 })
 }
 
-fn finding(walk: &Walk<'_>, map: &Map<'_>, key: &str) -> Option<&'static Rule> {
-    let node = walk.required(map, key)?;
+/// One finding, or a list of them; empty where none could be read.
+fn cleared(walk: &Walk<'_>, node: &Node) -> Vec<&'static Rule> {
+    let nodes = if let Value::List(items) = &node.value { items.as_slice() } else { std::slice::from_ref(node) };
+    if nodes.is_empty() || nodes.len() > CLEARED_MAX {
+        walk.problem(node.place, format!("cleared names 1 to {CLEARED_MAX} findings"));
+        return Vec::new();
+    }
+    let read: Vec<_> = nodes.iter().filter_map(|node| Some((finding(walk, node, "cleared")?, node.place))).collect();
+    walk.unique("finding", read.iter().map(|(rule, place)| (rule.name, *place)));
+    read.into_iter().map(|(rule, _)| rule).collect()
+}
+
+fn finding(walk: &Walk<'_>, node: &Node, key: &str) -> Option<&'static Rule> {
     let names = diagnosis::ALL.iter().map(|rule| rule.name);
     walk.word(node.place, walk.text(node, key)?, "finding", diagnosis::rule, names)
 }
@@ -273,7 +290,7 @@ fn step(walk: &Walk<'_>, node: &Node) -> Option<Action> {
 /// What is verified, and where its `within` stands.
 fn verify(walk: &Walk<'_>, node: &Node) -> Option<(Verify, Place)> {
     let map = walk.map(node, "verify", &["cleared", "within", "steady-for"])?;
-    let cleared = finding(walk, &map, "cleared");
+    let cleared = walk.required(&map, "cleared").map(|node| cleared(walk, node));
     let within = required_duration(walk, &map, "within");
     let steady_for = required_duration(walk, &map, "steady-for");
     if let Some((within, place)) = within

@@ -7,7 +7,7 @@ use defib_engine::diagnosis;
 use defib_engine::playbook::{FORMS, Form, Shape};
 use serde_json::{Value, json};
 
-use super::read::{KEYS, REQUIRE_MAX, STEPS_MAX, VETO};
+use super::read::{CLEARED_MAX, KEYS, REQUIRE_MAX, STEPS_MAX, VETO};
 
 /// humantime's form: `20s`, `5m`, `1h 30m`.
 const DURATION: &str = "^ *([0-9]+ *(nsec|ns|usec|us|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|min|m|hours|\
@@ -84,7 +84,18 @@ pub fn schema() -> Value {
                 "additionalProperties": false,
                 "required": ["cleared", "within", "steady-for"],
                 "properties": {
-                    "cleared": { "$ref": "#/$defs/finding" },
+                    "cleared": {
+                        "description": "a finding that must be gone, or a list of them",
+                        "anyOf": [
+                            { "$ref": "#/$defs/finding" },
+                            {
+                                "type": "array",
+                                "minItems": 1,
+                                "maxItems": CLEARED_MAX,
+                                "items": { "$ref": "#/$defs/finding" },
+                            },
+                        ],
+                    },
                     "within": { "$ref": "#/$defs/duration" },
                     "steady-for": { "$ref": "#/$defs/duration", "description": "counted after it cleared" },
                 },
@@ -181,7 +192,7 @@ mod tests {
                 },
                 "minItems" => value.as_array().is_some_and(|items| items.len() as u64 >= says.as_u64().unwrap()),
                 "maxItems" => value.as_array().is_some_and(|items| items.len() as u64 <= says.as_u64().unwrap()),
-                "items" => value.as_array().is_none_or(|items| items.iter().all(|one| fits(one, says, root).is_ok())),
+                "items" => value.as_array().is_some_and(|items| items.iter().all(|one| fits(one, says, root).is_ok())),
                 "anyOf" => says.as_array().unwrap().iter().any(|one| fits(value, one, root).is_ok()),
                 "properties" => {
                     let keys = says.as_object().unwrap();
@@ -241,7 +252,7 @@ mod tests {
             ("deadline: 60s", "dedline: 60s"),
             ("- restart-service:", "- restart-servant:"),
             ("cleared: apiserver-down", "cleared: 5s"),
-            ("otherwise: notify", "extra: 1"),
+            ("otherwise: reboot-unrevived", "extra: 1"),
             ("limits:", "limit:"),
         ] {
             assert!(sound.contains(from), "{from}");

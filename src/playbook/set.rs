@@ -57,8 +57,10 @@ pub(super) fn problems(sheets: &[Sheet], whole: bool) -> Vec<Problem> {
 
 /// Why the next rung could never be reached, or should not be.
 fn impossible(playbook: &Playbook, next: &Playbook) -> Option<String> {
-    let (left, answers) = (playbook.verify.cleared.name, next.when.finding.name);
-    if left != answers {
+    let answers = next.when.finding.name;
+    let left: Vec<&str> = playbook.verify.cleared.iter().map(|rule| rule.name).collect();
+    if !left.contains(&answers) {
+        let left = left.join(" or ");
         return Some(format!(
             "an impossible ladder: where {} fails, {left} is still open, and {} answers {answers}",
             playbook.name, next.name

@@ -202,7 +202,10 @@ impl Stage {
             return Err("a playbook is given before time passes".to_owned());
         }
         let playbook = defib::playbook::parse(std::path::Path::new("scenario"), yaml).map_err(|why| why.to_string())?;
-        self.settings.playbooks.push(playbook);
+        match self.settings.playbooks.iter_mut().find(|known| known.name == playbook.name) {
+            Some(known) => *known = playbook,
+            None => self.settings.playbooks.push(playbook),
+        }
         self.fleet = Fleet::restore(&self.settings, &self.journal, self.clocks());
         Ok(())
     }

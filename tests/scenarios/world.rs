@@ -81,6 +81,8 @@ struct Node {
     containers: u64,
     pods: u64,
     back_off: Option<(Duration, Tick)>,
+    /// kube-vip's container: runs, is dead, or there is none.
+    kube_vip: Option<bool>,
 }
 
 impl World {
@@ -225,6 +227,7 @@ impl Node {
             containers: 1,
             pods: 1,
             back_off: None,
+            kube_vip: None,
         }
     }
 
@@ -269,6 +272,7 @@ impl Node {
                 self.services.insert("etcd", "Running".to_owned());
             }
             ("etcd", _) => self.set_answer(ETCD, clause)?,
+            ("kube-vip", "runs" | "dead") => self.kube_vip = Some(clause == "runs"),
             ("apiserver", "container dead") => self.set_container(false),
             ("apiserver", "container runs") => self.set_container(true),
             ("apiserver", "pod changed") => self.pods += 1,
@@ -329,13 +333,23 @@ impl Node {
                 let services = self.services.iter().map(service).collect();
                 Facts::TalosServices(TalosServices { version: "v1.13.2".to_owned(), services })
             }
-            ProbeKind::TalosContainers => Facts::TalosContainers(vec![Container {
-                name: "kube-apiserver".to_owned(),
-                pod: "kube-system/kube-apiserver".to_owned(),
-                pod_uid: format!("pod-{}", self.pods),
-                id: format!("container-{}", self.containers),
-                running: self.container_runs,
-            }]),
+            ProbeKind::TalosContainers => {
+                let apiserver = Container {
+                    name: "kube-apiserver".to_owned(),
+                    pod: "kube-system/kube-apiserver".to_owned(),
+                    pod_uid: format!("pod-{}", self.pods),
+                    id: format!("container-{}", self.containers),
+                    running: self.container_runs,
+                };
+                let kube_vip = self.kube_vip.map(|running| Container {
+                    name: "kube-vip".to_owned(),
+                    pod: "kube-system/kube-vip".to_owned(),
+                    pod_uid: "kube-vip".to_owned(),
+                    id: "kube-vip-1".to_owned(),
+                    running,
+                });
+                Facts::TalosContainers(std::iter::once(apiserver).chain(kube_vip).collect())
+            }
             ProbeKind::TalosKubeletLog => Facts::TalosKubeletLog(KubeletLog {
                 back_off: self.back_off.map(|(length, said)| BackOff {
                     length,

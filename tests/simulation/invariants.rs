@@ -7,7 +7,7 @@ use crate::play::Entry;
 use defib::model::Model;
 use defib::model::node::Process;
 use defib::model::world::Deed;
-use defib_engine::playbook::{ActionClass, Playbook};
+use defib_engine::playbook::ActionClass;
 use defib_engine::settings::Settings;
 use defib_engine::time::Tick;
 
@@ -22,8 +22,8 @@ pub(crate) struct Watch {
     ready_since: BTreeMap<String, Tick>,
     isolated_since: Option<Tick>,
     unserved_since: BTreeMap<String, Tick>,
-    /// Intents by step.
-    intents: BTreeMap<String, Tick>,
+    /// The playbook of each intended step.
+    intents: BTreeMap<String, String>,
     /// The deed under way that may hurt, until its run ended.
     open_run: Option<(String, Tick)>,
 }
@@ -46,7 +46,7 @@ impl Watch {
         match entry {
             Entry::Wrote(batch) => {
                 for intent in &batch.intents {
-                    self.intents.insert(intent.step.0.clone(), now);
+                    self.intents.insert(intent.step.0.clone(), intent.playbook.clone());
                 }
                 for record in &batch.records {
                     if let defib_engine::record::Record::Run { run, .. } = record
@@ -94,13 +94,24 @@ impl Watch {
         if self.isolated_since.is_some_and(|since| now.since(since) > KNOWN_WITHIN) {
             found.push(("not-isolated", format!("{} while nothing reaches us", deed.id)));
         }
-        let others_ready: Vec<_> = self.ready_since.iter().filter(|(_, since)| lasts(Some(since))).collect();
-        if !others_ready.is_empty() {
-            found.push(("healthy-left-alone", format!("{} while {others_ready:?} are ready", deed.id)));
+        let node = model.nodes.get(&deed.node);
+        let own_ready = lasts(self.ready_since.get(&deed.node));
+        if own_ready && node.is_some_and(|node| node.kubelet.runs() && node.etcd.runs()) {
+            found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
-        let dead = model.nodes.get(&deed.node).is_some_and(|node| matches!(node.etcd, Process::Dead(_)));
-        if lasts(self.unserved_since.get(&deed.node)) && !dead {
-            found.push(("quorum", format!("{} though {}'s member has not served for long", deed.id, deed.node)));
+        let another_ready = self.ready_since.iter().any(|(name, since)| *name != deed.node && lasts(Some(since)));
+        if own_ready && !another_ready && deed.action.takes_apiserver_down() {
+            found.push(("service", format!("{} takes the only ready API server down", deed.id)));
+        }
+        let dead = node.is_some_and(|node| matches!(node.etcd, Process::Dead(_)));
+        let mute = |name: &String| lasts(self.unserved_since.get(name));
+        let serving = model.nodes.keys().filter(|name| !mute(name)).count();
+        let without = serving - usize::from(!mute(&deed.node));
+        if serving == 0 && !dead {
+            found.push(("quorum", format!("{} though no member has served for long", deed.id)));
+        }
+        if deed.action.takes_etcd_down() && without < model.nodes.len() / 2 + 1 && !dead {
+            found.push(("quorum", format!("{}: only {without} members serve without {}", deed.id, deed.node)));
         }
         found.extend(self.budget(deed, settings, now));
         found
@@ -110,15 +121,17 @@ impl Watch {
     fn budget(&self, deed: &Deed, settings: &Settings, now: Tick) -> Vec<Violation> {
         let mut found = Vec::new();
         for playbook in &settings.playbooks {
-            if !does(playbook, deed) {
+            if self.intents.get(&deed.id.0) != Some(&playbook.name) {
                 continue;
             }
             let limits = &playbook.limits;
             let within = |window: Duration, node: Option<&str>| {
                 let of =
                     |(at, done): &&(Tick, Deed)| now.since(*at) < window && node.is_none_or(|node| done.node == node);
-                self.deeds.iter().filter(of).count() + 1
+                let own = |(_, done): &&(Tick, Deed)| self.intents.get(&done.id.0) == Some(&playbook.name);
+                self.deeds.iter().filter(of).filter(own).count() + 1
             };
+            let lately = |(at, done): &&(Tick, Deed)| now.since(*at) < limits.cooldown && done.node == deed.node;
             let (node, cluster) =
                 (within(limits.per_node.window, Some(&deed.node)), within(limits.per_cluster.window, None));
             if node > limits.per_node.count as usize {
@@ -127,16 +140,12 @@ impl Watch {
             if cluster > limits.per_cluster.count as usize {
                 found.push(("budget", format!("{cluster} deeds within {:?}", limits.per_cluster.window)));
             }
-            if within(limits.cooldown, Some(&deed.node)) > 1 {
+            if self.deeds.iter().any(|done| lately(&done)) {
                 found.push(("budget", format!("{} again within its cooldown", deed.node)));
             }
         }
         found
     }
-}
-
-fn does(playbook: &Playbook, deed: &Deed) -> bool {
-    playbook.steps.contains(&deed.action)
 }
 
 /// Cluster, run and index of a step's id.

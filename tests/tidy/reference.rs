@@ -109,7 +109,7 @@ fn playbooks(page: &mut String, shipped: &[Playbook]) {
         );
         let within = format!(
             "{} is gone within {} after the step, and stays away for {}",
-            verify.cleared.name,
+            verify.cleared.iter().map(|rule| rule.name).collect::<Vec<_>>().join(", "),
             time(verify.within),
             time(verify.steady_for)
         );

@@ -1,8 +1,8 @@
 //! One Talos machine, asked directly at its own address, never through another one.
 //!
 //! Replies come as a list with one message a machine; a failure may hide inside an OK reply, in the message's metadata,
-//! and is read as the failure that it is. The calls that change anything are [`Talos::restart_service`] and
-//! [`Talos::reboot`], which dial for themselves, so that each is sent once or not at all.
+//! and is read as the failure that it is. The calls that change anything are [`Talos::restart_service`],
+//! [`Talos::start_service`], [`Talos::restart_container`] and [`Talos::reboot`], which dial for themselves, so that each is sent once or not at all.
 
 mod credential;
 mod machine;
@@ -31,6 +31,9 @@ use wire::machine_service_client::MachineServiceClient;
 const ITEMS_MAX: usize = 1_024;
 /// So many bytes of one log are read.
 const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// Talos names a container by so much of its id.
+const ID_FRAGMENT: usize = 12;
 
 /// The Talos API of one machine.
 #[derive(Debug)]
@@ -204,6 +207,51 @@ impl Talos {
         }
         let restart = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
         Ok(detail(&restart.resp))
+    }
+
+    /// Starts a service; one that runs is left alone. Sent at most once, as [`Talos::restart_service`] is.
+    ///
+    /// # Errors
+    /// [`ActError`] tells whether it may have been done.
+    pub async fn start_service(&self, id: &str, send_before: Instant, deadline: Duration) -> Result<String, ActError> {
+        let messages = self
+            .act(send_before, deadline, |mut machine| async move {
+                let request = wire::ServiceStartRequest { id: id.to_owned() };
+                Ok(machine.service_start(request).await?.into_inner().messages)
+            })
+            .await?;
+        if messages.is_empty() {
+            return Ok(String::new());
+        }
+        let start = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
+        Ok(detail(&start.resp))
+    }
+
+    /// Stops one container of a pod, with Talos's own grace of 10 s; the kubelet makes another. Sent at most once, as
+    /// [`Talos::restart_service`] is.
+    ///
+    /// # Errors
+    /// [`ActError`] tells whether it may have been done.
+    pub async fn restart_container(
+        &self,
+        container: &Container,
+        send_before: Instant,
+        deadline: Duration,
+    ) -> Result<(), ActError> {
+        // As `Containers` lists it: without the fragment Talos takes the first of that name, one that is dead as well.
+        let fragment = container.id.get(..ID_FRAGMENT).unwrap_or(&container.id);
+        let id = format!("{}:{}:{fragment}", container.pod, container.name);
+        let messages = self
+            .act(send_before, deadline, |mut machine| async move {
+                let driver = wire::ContainerDriver::Cri.into();
+                let request = wire::RestartRequest { namespace: "k8s.io".to_owned(), id, driver };
+                Ok(machine.restart(request).await?.into_inner().messages)
+            })
+            .await?;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        only(messages, |message| message.metadata.as_ref()).map(drop).map_err(refused_or_unanswered)
     }
 
     /// Reboots the machine. Sent at most once, as [`Talos::restart_service`] is. Talos answers when it has begun; a

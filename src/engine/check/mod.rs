@@ -4,13 +4,19 @@
 //! A check says in a few words why it passes, or gives a [`Hold`]: a decision not to act is data, with its figures and
 //! with what would lift it. Left out: in which order anything is asked (`cluster`).
 
+mod another_apiserver_ready;
+mod apiserver_ready;
 mod authority;
 mod back_off_remaining;
 mod budget;
+mod etcd_data_sound;
 mod etcd_member_serving;
 mod fresh;
+mod holds_vip;
+mod kube_vip;
 mod no_ready_apiserver;
 mod not_isolated;
+mod not_starved;
 mod one_at_a_time;
 mod pod_settled;
 mod quorum;
@@ -50,6 +56,13 @@ pub static REQUIREMENTS: &[&Check] = &[
     &no_ready_apiserver::CHECK,
     &pod_settled::CHECK,
     &back_off_remaining::CHECK,
+    &etcd_data_sound::CHECK,
+    &not_starved::CHECK,
+    &apiserver_ready::CHECK,
+    &another_apiserver_ready::CHECK,
+    &holds_vip::CHECK,
+    &kube_vip::RUNS,
+    &kube_vip::ABSENT,
 ];
 
 /// The requirement with this public name.
@@ -122,7 +135,7 @@ impl Case<'_> {
     /// What must be fresh: the probes of the finding, and those of every guard and requirement.
     #[must_use]
     pub fn needs(&self) -> Vec<(Target, ProbeKind)> {
-        let finding = self.playbook.when.finding.reads.iter().map(|&kind| (self.target(), kind));
+        let finding = self.view.reads(self.playbook.when.finding, self.patient).into_iter();
         let required = self.checks().flat_map(|(check, _)| (check.needs)(self));
         let mut needs: Vec<_> = finding.chain(required).collect();
         needs.sort();

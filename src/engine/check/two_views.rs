@@ -71,7 +71,7 @@ fn its_own(case: &Case<'_>) -> ViewOf {
     let Some(services) = view.services(patient) else {
         return Err(format!("its own Talos: {}", view.why(patient, ProbeKind::TalosServices)));
     };
-    for id in ["etcd", "kubelet"] {
+    for id in ["etcd", "kubelet", "cri", "containerd"] {
         match services.service(id) {
             Some(service) if !service.is_running() => {
                 return Ok(format!("its own Talos says {id} is {}", service.state));

@@ -8,6 +8,7 @@ use crate::check::{Case, Hold, Judgement, Lift};
 use crate::command::{Person, Plan, Recover};
 use crate::event::Ready;
 use crate::finding::Subject;
+use crate::ladder::Turn;
 use crate::ledger::Wanted;
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::Playbook;
@@ -37,15 +38,30 @@ impl Cluster {
         let view = self.view(now, elsewhere);
         let mut judged = Vec::new();
         for playbook in self.playbooks.iter() {
-            for (key, tracked) in &self.tracked {
-                let (Subject::Node(node), Some(since)) = (&key.subject, tracked.latch.sure_since()) else { continue };
-                if key.rule == playbook.when.finding.name {
-                    let person = self.run.as_ref().filter(|run| run.is_for(&playbook.name, node));
-                    let person = person.and_then(|run| run.person.as_ref());
+            for (key, tracked) in self.tracked.iter().filter(|(key, _)| key.rule == playbook.when.finding.name) {
+                let Some(since) = tracked.latch.sure_since() else { continue };
+                let patients = match &key.subject {
+                    Subject::Node(node) => std::slice::from_ref(node),
+                    Subject::Cluster => self.settings.nodes.as_slice(),
+                };
+                let mut candidates = Vec::new();
+                for node in patients {
+                    let own = self.run.as_ref().filter(|run| run.is_for(&playbook.name, node));
+                    let person = own.and_then(|run| run.person.as_ref());
+                    let turn = match self.turn(playbook, node) {
+                        Turn::NotYet(_) if own.is_none() => continue,
+                        Turn::Over(hold) if own.is_none() => Some(hold),
+                        _ => None,
+                    };
                     let mut one = self.judge_one(view, playbook, node, person, now);
-                    one.judgement.holds.splice(..0, self.not_called_for(playbook, tracked, since, person, now));
-                    judged.push(one);
+                    let called = self.not_called_for(playbook, tracked, since, person, now);
+                    one.judgement.holds.splice(..0, turn.or(called));
+                    candidates.push(one);
                 }
+                // What is wrong with the cluster may be cured on any node: its patient is the one whose run is under way,
+                // else the one that least speaks against.
+                let treated = |one: &Judged| self.run.as_ref().is_some_and(|run| run.is_for(&playbook.name, &one.node));
+                judged.extend(candidates.into_iter().min_by_key(|one| (!treated(one), one.judgement.holds.len())));
             }
             // A patient whose finding has just closed is judged on while its run is under way.
             if let Some(run) = self.run.as_ref().filter(|run| run.playbook.name == playbook.name)
@@ -58,6 +74,11 @@ impl Cluster {
             }
         }
         judged
+    }
+
+    /// Whether it is the playbook's turn on its ladder.
+    fn turn(&self, playbook: &Playbook, node: &NodeName) -> Turn {
+        self.ladders.turn(&self.playbooks, playbook, node, |name| self.settings.armed.contains(name))
     }
 
     fn judge_one(
@@ -162,6 +183,7 @@ impl Cluster {
             asked: now.mono,
             phase: Phase::Announced { until: now.mono + chosen.playbook.veto },
             step: 0,
+            booted_s: None,
         };
         if run.person.is_some() || chosen.playbook.veto.is_zero() {
             run.look_again(&chosen.needs, now.mono, ready);
@@ -186,8 +208,14 @@ impl Cluster {
                 let mut judged = self.judge_one(view, playbook, node, Some(person), now);
                 let key = judged.key();
                 let open = self.tracked.get(&key).and_then(|tracked| Some((tracked, tracked.latch.sure_since()?)));
+                let turn = match self.turn(playbook, node) {
+                    Turn::NotYet(hold) | Turn::Over(hold) if !person.waive_for => Some(hold),
+                    _ => None,
+                };
                 let hold = match open {
-                    Some((tracked, since)) => self.not_called_for(playbook, tracked, since, Some(person), now),
+                    Some((tracked, since)) => {
+                        turn.or_else(|| self.not_called_for(playbook, tracked, since, Some(person), now))
+                    }
                     None => {
                         let text = format!("{key} is not open");
                         Some(Hold { check: "when", text, lifts: Lift::Patient })
@@ -212,8 +240,8 @@ impl Cluster {
             called_for,
             limits: self.ledger.room(&Wanted { cluster: &self.id, node, playbook }, now).text,
             verify: format!(
-                "{} {node} is gone within {} after the step, and stays away for {}",
-                verify.cleared.name,
+                "{} is gone within {} after the step, and stays away for {}",
+                verify.words(node),
                 Human(verify.within),
                 Human(verify.steady_for)
             ),
@@ -228,7 +256,7 @@ impl Cluster {
 impl Judged {
     /// The finding that would call for it.
     fn key(&self) -> FindingKey {
-        FindingKey { rule: self.playbook.when.finding.name, subject: Subject::Node(self.node.clone()) }
+        FindingKey::about(self.playbook.when.finding, &self.node)
     }
 }
 

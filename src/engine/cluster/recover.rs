@@ -4,16 +4,20 @@ use super::Cluster;
 use super::decide::Judged;
 use crate::check::Hold;
 use crate::event::{Ready, Step};
-use crate::finding::Subject;
 use crate::ledger::Reservation;
-use crate::observation::Target;
+use crate::observation::{ProbeKind, TalosMachine};
 use crate::playbook::{Action, ActionClass};
 use crate::record::{Batch, FindingKey, Intent, Outcome, Record, RunEnd, StepId};
 use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
 use crate::time::{Human, Now, Tick};
+use crate::tracked::Tracked;
+use crate::view::{Elsewhere, Look, View};
 
 /// After a preflight that did not pass, nothing is chosen for this long.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A boot that is this much later, in seconds, is another one.
+const BOOTED_LATER_S: u64 = 15;
 
 /// A disruptive step that an earlier process reserved keeps the other clusters from one for this long.
 const UNVERIFIED_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
@@ -47,7 +51,14 @@ impl Cluster {
     }
 
     /// Moves the run under way by one phase, where it can move.
-    pub(super) fn advance(&mut self, judged: &[Judged], now: Now, batch: &mut Batch, ready: &mut Ready) {
+    pub(super) fn advance(
+        &mut self,
+        judged: &[Judged],
+        now: Now,
+        elsewhere: Elsewhere,
+        batch: &mut Batch,
+        ready: &mut Ready,
+    ) {
         let Some(mut run) = self.run.take() else { return };
         let own = judged.iter().find(|one| run.is_for(&one.playbook.name, &one.node));
         let holds: &[Hold] = own.map_or(&[], |own| &own.judgement.holds);
@@ -81,6 +92,7 @@ impl Cluster {
             },
             Phase::Durable => match (holds.first(), run.action().cloned()) {
                 (None, Some(action)) if now.mono.since(run.asked) < PREFLIGHT_GOOD_FOR => {
+                    run.booted_s = self.view(now, elsewhere).machine(&run.patient).map(|machine| machine.boot_time_s);
                     self.start(&run, run.step, action, now, ready);
                     run.phase = Phase::Running { started: now.mono };
                     Some(run)
@@ -109,7 +121,7 @@ impl Cluster {
                 Some(run)
             }
             Phase::Ended { at } => Some(self.go_on(run.clone(), *at, now, ready)),
-            Phase::Verifying { .. } => self.verify(run, now, batch),
+            Phase::Verifying { .. } => self.verify(run, now, elsewhere, batch),
         };
         self.run = next;
     }
@@ -191,22 +203,34 @@ impl Cluster {
     }
 
     /// Watches until what called for the run is gone and stays away.
-    fn verify(&self, mut run: Run, now: Now, batch: &mut Batch) -> Option<Run> {
+    fn verify(&mut self, mut run: Run, now: Now, elsewhere: Elsewhere, batch: &mut Batch) -> Option<Run> {
         let Phase::Verifying { ended, mut gone_since } = run.phase else { return Some(run) };
         let verify = &run.playbook.verify;
-        let key = FindingKey { rule: verify.cleared.name, subject: Subject::Node(run.patient.clone()) };
-        let target = Target::Node(self.id.clone(), run.patient.clone());
-        let reads = verify.cleared.reads.iter().filter(|kind| self.settings.sources.contains(kind));
-        let reads: Vec<_> = reads.map(|&kind| (target.clone(), kind)).collect();
-        let open = self.tracked.get(&key).is_some_and(|tracked| tracked.latch.open_since().is_some());
-        let known = self.tracked.get(&key).is_some_and(|tracked| tracked.unknown.is_none());
-        if open || !known || all_answered(&self.world, &reads, ended).is_err() {
+        let (words, one) = (verify.words(&run.patient), verify.cleared.len() == 1);
+        let view = self.view(now, elsewhere);
+        let reads = verify.cleared.iter().flat_map(|rule| view.reads(rule, &run.patient));
+        let reads: Vec<_> = reads.filter(|(_, kind)| self.settings.sources.contains(kind)).collect();
+        let clear = |key: &FindingKey| {
+            let known = |one: &&Tracked| one.latch.open_since().is_none() && one.unknown.is_none();
+            self.tracked.get(key).filter(known).is_some()
+        };
+        let gone = verify.keys(&run.patient).all(|key| clear(&key)) && all_answered(&self.world, &reads, ended).is_ok();
+        let booted = has_booted(view, &run, ended);
+        if !gone || !booted {
             if now.mono.since(ended) <= verify.within {
                 run.phase = Phase::Verifying { ended, gone_since: None };
                 return Some(run);
             }
-            let text = format!("{key} is not gone {} after the step", Human(verify.within));
+            let mut text =
+                format!("{words} {} not gone {} after the step", if one { "is" } else { "are" }, Human(verify.within));
+            if gone {
+                text = format!("{} has not booted {} after the step", run.patient, Human(verify.within));
+            }
+            if let Some(next) = &run.playbook.otherwise {
+                text.push_str(&format!("; next rung: {next}"));
+            }
             batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
+            self.ladders.fail(&run.playbook, &run.patient);
             return None;
         }
         let since = *gone_since.get_or_insert(now.mono);
@@ -215,11 +239,21 @@ impl Cluster {
             return Some(run);
         }
         let text = format!(
-            "{key} was gone {} after the step and stayed away for {}",
+            "{words} {} gone {} after the step and stayed away for {}",
+            if one { "was" } else { "were" },
             Human(since.since(ended)),
             Human(verify.steady_for)
         );
         batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Recovered, text });
         None
     }
+}
+
+/// A reboot that was asked for has taken place: by a boot time, asked for after it, that is later by more than a clock is
+/// set by while it runs. Any other step, and a machine that does not say when it booted, has nothing to show.
+fn has_booted(view: View<'_>, run: &Run, ended: Tick) -> bool {
+    let (Some(Action::RebootNode { .. }), Some(before)) = (run.action(), run.booted_s) else { return true };
+    let Look::Fresh(seen) = view.look_node(&run.patient, ProbeKind::TalosMachine) else { return false };
+    let later = |machine: &TalosMachine| machine.boot_time_s > before.saturating_add(BOOTED_LATER_S);
+    seen.sent >= ended && view.machine(&run.patient).is_some_and(later)
 }

@@ -18,7 +18,7 @@ fn playbook(action: Action) -> Playbook {
         },
         veto: Duration::ZERO,
         steps: vec![action],
-        verify: Verify { cleared: rule, within: Duration::from_secs(180), steady_for: Duration::from_secs(20) },
+        verify: Verify { cleared: vec![rule], within: Duration::from_secs(180), steady_for: Duration::from_secs(20) },
         otherwise: None,
     }
 }

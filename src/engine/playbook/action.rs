@@ -16,6 +16,20 @@ pub enum Action {
         /// How long the call may take.
         deadline: Duration,
     },
+    /// Starts a Talos service on the patient's node.
+    StartService {
+        /// Which one.
+        service: RestartableService,
+        /// How long the call may take.
+        deadline: Duration,
+    },
+    /// Stops a container of a static pod on the patient's node; the kubelet makes another.
+    RestartContainer {
+        /// Which one.
+        container: RestartableContainer,
+        /// How long the call may take, the container's own grace of 10 s included.
+        deadline: Duration,
+    },
     /// Reboots the patient's machine.
     RebootNode {
         /// How.
@@ -70,6 +84,26 @@ pub static FORMS: &[Form] = &[
             key: "service",
             words: &["kubelet"],
             make: |word, deadline| Some(Action::RestartService { service: RestartableService::named(word)?, deadline }),
+        }),
+    },
+    Form {
+        name: "start-service",
+        meaning: "has Talos start a service that is stopped; one that runs is left alone",
+        shape: Shape::With(Detail {
+            key: "service",
+            words: &["kubelet"],
+            make: |word, deadline| Some(Action::StartService { service: RestartableService::named(word)?, deadline }),
+        }),
+    },
+    Form {
+        name: "restart-container",
+        meaning: "has Talos stop the running container of a static pod, with a grace of 10 s; the kubelet makes another",
+        shape: Shape::With(Detail {
+            key: "container",
+            words: &["kube-apiserver", "kube-vip"],
+            make: |word, deadline| {
+                Some(Action::RestartContainer { container: RestartableContainer::named(word)?, deadline })
+            },
         }),
     },
     Form {
@@ -134,6 +168,30 @@ impl RestartableService {
     }
 }
 
+/// The containers of static pods that a step may restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartableContainer {
+    /// The API server's.
+    KubeApiserver,
+    /// The one that holds the virtual address, where it is not Talos's own.
+    KubeVip,
+}
+
+impl RestartableContainer {
+    fn named(word: &str) -> Option<RestartableContainer> {
+        [RestartableContainer::KubeApiserver, RestartableContainer::KubeVip].into_iter().find(|one| one.name() == word)
+    }
+
+    /// Its name within its pod.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RestartableContainer::KubeApiserver => "kube-apiserver",
+            RestartableContainer::KubeVip => "kube-vip",
+        }
+    }
+}
+
 /// How much an action can hurt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ActionClass {
@@ -161,32 +219,34 @@ impl Action {
     pub fn class(&self) -> ActionClass {
         match self {
             Action::CollectEvidence => ActionClass::Harmless,
-            Action::RestartService { .. } => ActionClass::Service,
+            Action::RestartService { .. } | Action::StartService { .. } | Action::RestartContainer { .. } => {
+                ActionClass::Service
+            }
             Action::RebootNode { .. } => ActionClass::Disruptive,
         }
     }
 
-    /// It can take the node's member of etcd down. On Talos etcd is not a static pod, so a kubelet's restart cannot.
+    /// It can take the node's member of etcd down. On Talos etcd is not a static pod, so neither a kubelet's restart nor a
+    /// container's can.
     #[must_use]
     pub fn takes_etcd_down(&self) -> bool {
-        match self {
-            Action::CollectEvidence | Action::RestartService { service: RestartableService::Kubelet, .. } => false,
-            Action::RebootNode { .. } => true,
-        }
+        matches!(self, Action::RebootNode { .. })
     }
 
     /// It takes the node's API server down.
     #[must_use]
     pub fn takes_apiserver_down(&self) -> bool {
-        self.takes_etcd_down()
+        let container = RestartableContainer::KubeApiserver;
+        self.takes_etcd_down() || matches!(self, Action::RestartContainer { container: one, .. } if *one == container)
     }
 
-    /// The node gives up the virtual address, if it holds it: Talos's own goes with the kubelet.
+    /// The node gives up the virtual address, if it holds it: Talos's own goes with the kubelet, kube-vip's with its
+    /// container, and with the API server through which it renews its lease.
     #[must_use]
     pub fn takes_vip_down(&self) -> bool {
         match self {
-            Action::CollectEvidence => false,
-            Action::RestartService { service: RestartableService::Kubelet, .. } | Action::RebootNode { .. } => true,
+            Action::CollectEvidence | Action::StartService { .. } => false,
+            Action::RestartService { .. } | Action::RestartContainer { .. } | Action::RebootNode { .. } => true,
         }
     }
 
@@ -195,7 +255,10 @@ impl Action {
     pub fn deadline(&self) -> Duration {
         match self {
             Action::CollectEvidence => Duration::from_secs(10),
-            Action::RestartService { deadline, .. } | Action::RebootNode { deadline, .. } => *deadline,
+            Action::RestartService { deadline, .. }
+            | Action::StartService { deadline, .. }
+            | Action::RestartContainer { deadline, .. }
+            | Action::RebootNode { deadline, .. } => *deadline,
         }
     }
 
@@ -205,7 +268,10 @@ impl Action {
         match self {
             Action::CollectEvidence => Duration::ZERO,
             // Measured on real parts: 3.7 s, and up to 35 s where the runtime's network is not ready.
-            Action::RestartService { service: RestartableService::Kubelet, .. } => Duration::from_secs(35),
+            Action::RestartService { .. } | Action::StartService { .. } => Duration::from_secs(35),
+            // The kubelet looks at its containers every second and starts the API server within twenty; kube-vip's lease is
+            // 15 s at the most.
+            Action::RestartContainer { .. } => Duration::from_secs(25),
             // Talos stops pods and services first; firmware, kernel and etcd's way back come after it.
             Action::RebootNode { .. } => Duration::from_secs(3 * 60),
         }
@@ -217,6 +283,8 @@ impl fmt::Display for Action {
         match self {
             Action::CollectEvidence => f.write_str("collect-evidence"),
             Action::RestartService { service, .. } => write!(f, "restart-service {}", service.id()),
+            Action::StartService { service, .. } => write!(f, "start-service {}", service.id()),
+            Action::RestartContainer { container, .. } => write!(f, "restart-container {}", container.name()),
             Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
         }
     }

@@ -7,10 +7,14 @@ mod action;
 
 use std::time::Duration;
 
-pub use action::{Action, ActionClass, Detail, FORMS, Form, RebootMode, RestartableService, Shape, form};
+pub use action::{
+    Action, ActionClass, Detail, FORMS, Form, RebootMode, RestartableContainer, RestartableService, Shape, form,
+};
 
 use crate::check::Check;
 use crate::finding::Rule;
+use crate::observation::NodeName;
+use crate::record::FindingKey;
 
 /// One recovery: when it applies, what it requires, what it does, how its success is known.
 #[derive(Clone, Debug)]
@@ -82,10 +86,23 @@ pub struct Limit {
 /// How a run's success is known: only by observations sent after its last step ended.
 #[derive(Clone, Debug)]
 pub struct Verify {
-    /// The finding that must be gone from the patient.
-    pub cleared: &'static Rule,
+    /// The findings that must be gone from the patient, or from the cluster; at least one.
+    pub cleared: Vec<&'static Rule>,
     /// Within this time after the last step's end.
     pub within: Duration,
     /// And must stay away for this long; counted after it cleared.
     pub steady_for: Duration,
+}
+
+impl Verify {
+    /// The findings that must be gone where this node is the patient.
+    pub fn keys<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = FindingKey> + 'a {
+        self.cleared.iter().map(|rule| FindingKey::about(rule, node))
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn words(&self, node: &NodeName) -> String {
+        self.keys(node).map(|key| key.to_string()).collect::<Vec<_>>().join(", ")
+    }
 }

@@ -13,10 +13,15 @@ use super::wire::ContainerInfo;
 use super::wire::runtime::runtime_service_client::RuntimeServiceClient;
 use super::wire::runtime::{
     ContainerState, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxStatusRequest,
+    StopContainerRequest,
 };
 
 /// For each question to containerd.
 const DEADLINE: Duration = Duration::from_secs(4);
+/// Between SIGTERM and SIGKILL, as Talos has it.
+const GRACE_S: i64 = 10;
+/// For a stop, its grace included.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// The most pods or containers that are described; a node of the lab has two pods and a handful of dead containers.
 const ENTRIES_MAX: usize = 256;
 
@@ -75,6 +80,21 @@ pub(super) async fn list(socket: &Path) -> Result<Vec<ContainerInfo>, Status> {
     }
     entries.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(entries)
+}
+
+/// Stops the container of this id (`namespace/pod:name[:fragment]`) with Talos's grace of 10 s. Without a fragment the
+/// first of that name is meant, as Talos has it.
+pub(super) async fn stop(socket: &Path, id: &str) -> Result<(), Status> {
+    let meant = |entry: &&ContainerInfo| entry.id == id || entry.id.starts_with(&format!("{id}:"));
+    let listed = list(socket).await?;
+    // A sandbox has no colon in its id: whole pods are not stopped here.
+    let entry = listed.iter().filter(|entry| entry.id.contains(':')).find(meant);
+    let entry = entry.ok_or_else(|| Status::not_found(format!("container {id:?} not found")))?;
+    let mut client = RuntimeServiceClient::new(connect(socket).await?);
+    let request = StopContainerRequest { container_id: entry.internal_id.clone(), timeout: GRACE_S };
+    let mut request = Request::new(request);
+    request.set_timeout(STOP_WITHIN);
+    client.stop_container(request).await.map(drop)
 }
 
 /// Whether containerd takes connections and answers.

@@ -11,7 +11,7 @@ const ADMIN: &str = "os:admin";
 const READER: &str = "os:reader";
 
 /// The calls that change something; every other call of the lab's only reads.
-const MUTATING: [&str; 4] = ["ServiceStart", "ServiceStop", "ServiceRestart", "Reboot"];
+const MUTATING: [&str; 5] = ["ServiceStart", "ServiceStop", "ServiceRestart", "Restart", "Reboot"];
 
 /// Whether a call changes something.
 pub(super) fn is_mutating(rpc: &str) -> bool {

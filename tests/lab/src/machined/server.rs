@@ -179,6 +179,21 @@ impl MachineService for Machined {
         self.answer(&request, "ServiceRestart", &request.get_ref().id, work).await
     }
 
+    async fn restart(&self, request: Request<wire::RestartRequest>) -> Answer<wire::RestartResponse> {
+        let (metadata, socket) = (self.metadata(), self.layout.containerd_socket(self.node));
+        let asked = request.get_ref();
+        let (pods, id) =
+            (asked.namespace == "k8s.io" && asked.driver() == wire::ContainerDriver::Cri, asked.id.clone());
+        let work = async move {
+            if !pods {
+                return Err(Status::unimplemented("the lab's machined restarts containers of pods alone"));
+            }
+            cri::stop(&socket, &id).await?;
+            Ok(wire::RestartResponse { messages: vec![wire::Restart { metadata }] })
+        };
+        self.answer(&request, "Restart", &asked.id, work).await
+    }
+
     async fn reboot(&self, request: Request<wire::RebootRequest>) -> Answer<wire::RebootResponse> {
         let mode = request.get_ref().mode().as_str_name();
         let work = async { Err(Status::unimplemented("this machined boots its node once")) };

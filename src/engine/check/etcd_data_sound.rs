@@ -1,0 +1,34 @@
+//! Requirement: no member tells of corrupt or full data. A reboot cures neither, and takes a copy away for a while.
+
+use super::{Case, Check, Hold, Lift};
+use crate::observation::{ProbeKind, Target};
+
+pub(crate) static CHECK: Check = Check {
+    name: "etcd-data-sound",
+    meaning: "no member of etcd tells of the alarms CORRUPT or NOSPACE, and at least one was asked",
+    takes_duration: false,
+    needs,
+    judge,
+};
+
+const KIND: ProbeKind = ProbeKind::EtcdStatus;
+const ALARMS: [(&str, &str); 2] = [("CORRUPT", "etcd-corrupt"), ("NOSPACE", "etcd-no-space")];
+
+fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
+    case.view.nodes().iter().map(|node| (case.view.node(node), KIND)).collect()
+}
+
+fn judge(case: &Case<'_>) -> Result<String, Hold> {
+    for (alarm, finding) in ALARMS {
+        if let Some(node) = case.view.alarmed(alarm).first() {
+            let text = format!("{node} tells of the alarm {alarm}");
+            return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(finding) });
+        }
+    }
+    let asked = case.view.nodes().iter().filter(|node| case.view.etcd_status(node).is_some()).count();
+    if asked == 0 {
+        let text = "no member says whether its data is sound".to_owned();
+        return Err(Hold { check: CHECK.name, text, lifts: case.answer(KIND) });
+    }
+    Ok(format!("none of {asked} members tells of an alarm"))
+}

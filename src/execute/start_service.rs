@@ -1,0 +1,22 @@
+//! Starts a Talos service that is stopped. Talos answers when it was told to start, not when it is healthy.
+
+use std::time::{Duration, Instant};
+
+use defib_engine::playbook::RestartableService;
+use defib_engine::record::Outcome;
+
+use crate::client::talos::{ActError, Talos};
+
+pub(super) async fn run(
+    talos: &Talos,
+    service: RestartableService,
+    send_before: Instant,
+    deadline: Duration,
+) -> Outcome {
+    match talos.start_service(service.id(), send_before.into(), deadline).await {
+        Ok(said) if said.is_empty() => Outcome::Done("Talos accepted it".to_owned()),
+        Ok(said) => Outcome::Done(format!("Talos said {said:?}")),
+        Err(error @ (ActError::NotSent(_) | ActError::Refused(_))) => Outcome::Failed(error.to_string()),
+        Err(error @ ActError::Unanswered(_)) => Outcome::Unknown(error.to_string()),
+    }
+}
