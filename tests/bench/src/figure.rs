@@ -67,15 +67,15 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
-/// All figures as lines for people.
+/// All figures as lines for people: a table that docs/performance.md takes as it is.
 pub(crate) fn table(figures: &[Figure]) -> String {
-    let head = ["figure", "n", "p50", "p99", "max", "unit", "goal", ""].map(str::to_owned);
+    let head = ["figure", "n", "p50", "p99", "max", "unit", "goal", "note"].map(str::to_owned);
     let mut rows = vec![head];
     for figure in figures {
         let goal = match figure.goal {
-            Some(Goal::P99(bound)) => format!("p99 <= {bound}"),
-            Some(Goal::Median(bound)) => format!("p50 <= {bound}"),
-            Some(Goal::AtLeast(bound)) => format!("p50 >= {bound}"),
+            Some(Goal::P99(bound)) => format!("p99 ≤ {bound}"),
+            Some(Goal::Median(bound)) => format!("p50 ≤ {bound}"),
+            Some(Goal::AtLeast(bound)) => format!("p50 ≥ {bound}"),
             None => String::new(),
         };
         let met = match figure.met {
@@ -83,7 +83,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             Some(false) => "MISSED",
             None => "",
         };
-        let verdict = [met, &figure.note].iter().filter(|text| !text.is_empty()).copied().collect::<Vec<_>>();
+        let note = [met, &figure.note].iter().filter(|text| !text.is_empty()).copied().collect::<Vec<_>>();
         rows.push([
             figure.name.clone(),
             figure.n.to_string(),
@@ -92,23 +92,22 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             shown(figure.max),
             figure.unit.to_owned(),
             goal,
-            verdict.join("; "),
+            note.join("; "),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..7).map(width).collect();
+    let widths: [usize; 8] = std::array::from_fn(width);
     let line = |row: &[String; 8]| {
-        let mut line = format!("{:<w$}", row[0], w = widths[0]);
-        for (column, cell) in row.iter().enumerate().skip(1) {
-            match column {
-                1..=4 => line.push_str(&format!("  {cell:>w$}", w = widths[column])),
-                5 | 6 => line.push_str(&format!("  {cell:<w$}", w = widths[column])),
-                _ => line.push_str(&format!("  {cell}")),
-            }
-        }
-        line.trim_end().to_owned()
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, w))| match column {
+            1..=4 => format!("{cell:>w$}"),
+            _ => format!("{cell:<w$}"),
+        });
+        format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let rule = widths.map(|w| "-".repeat(w + 2)).join("|");
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines.insert(1, format!("|{rule}|"));
+    lines.join("\n")
 }
 
 /// Four significant digits at most: more are not measured.
@@ -151,7 +150,8 @@ mod tests {
             Figure::of("size", "MB", vec![10.385], None),
         ];
         let text = table(&figures);
-        assert!(text.contains("p99 <= 1.5  MISSED; etcd-member-down"), "{text}");
-        assert!(text.lines().all(|line| line.trim_end() == line));
+        assert!(text.contains("| p99 ≤ 1.5 | MISSED; etcd-member-down |"), "{text}");
+        let cells = |line: &str| line.matches('|').count();
+        assert!(text.lines().count() == 4 && text.lines().all(|line| cells(line) == 9), "{text}");
     }
 }
