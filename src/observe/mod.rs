@@ -25,8 +25,10 @@ use std::time::Duration;
 
 use defib_engine::observation::{Facts, Failure, Observation, Path, ProbeKind, Seen, Stage, Target, Why};
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 
 use self::patience::{Deadlines, Patience};
+use crate::client::Trouble;
 use crate::client::bell::Bell;
 use crate::client::etcd::Member;
 use crate::client::exposition::Exposition;
@@ -232,20 +234,33 @@ impl Observer {
         };
         let _turn = probe.turn.lock().await;
         let sent = self.clock.tick();
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         let late = self.late();
         let deadlines = probe.patience().deadlines(kind, late);
         let seen = tokio::time::timeout(deadlines.whole + GRACE, probe.client.ask(kind, deadlines)).await;
         let seen = seen.unwrap_or(Seen::Unhealthy(Failure::Timeout(Stage::Response)));
         let took = asked.elapsed();
-        let passed = if took < deadlines.whole { deadlines.sign } else { deadlines.whole };
-        let overslept = took.saturating_sub(passed);
-        if matches!(seen, Seen::Unhealthy(Failure::Timeout(_))) && overslept > NOTICED_WITHIN {
-            let why = format!("no answer, but our own timers run {} ms late", overslept.as_millis());
-            return observed(probe.path, sent, Seen::Unknown(Why::OwnSide(why)));
-        }
+        let seen = match (seen, overslept(asked + deadlines.whole)) {
+            (Seen::Unhealthy(Failure::Timeout(_)), Some(why)) => Seen::Unknown(why),
+            (seen, _) => seen,
+        };
         probe.learn(&seen, took);
         observed(probe.path, sent, seen)
+    }
+}
+
+/// Why a deadline that has passed proves nothing: it was noticed too late.
+fn overslept(deadline: Instant) -> Option<Why> {
+    let late = Instant::now().saturating_duration_since(deadline);
+    let why = || format!("no answer, but our own timers run {} ms late", late.as_millis());
+    (late > NOTICED_WITHIN).then(|| Why::OwnSide(why()))
+}
+
+/// The answer to a question with a deadline within a probe's own; a silence that was noticed late is none.
+fn in_time<T>(answer: Result<T, Trouble>, deadline: Instant) -> Result<T, Trouble> {
+    match (answer, overslept(deadline)) {
+        (Err(Trouble::Failed(Failure::Timeout(_))), Some(why)) => Err(Trouble::Unknown(why)),
+        (answer, _) => answer,
     }
 }
 

@@ -105,6 +105,17 @@ async fn two_callers_ask_one_after_the_other() {
     assert!(first.at.since(first.sent) < kind.deadline() + GRACE * 2);
 }
 
+#[test]
+fn a_silence_that_was_noticed_late_proves_nothing_and_one_long_after_the_question_does() {
+    let silence: Result<(), Trouble> = Err(Failure::Timeout(Stage::Response).into());
+    let now = tokio::time::Instant::now();
+    assert_eq!(in_time(silence.clone(), now), silence);
+    let late = in_time(silence, now.checked_sub(NOTICED_WITHIN * 2).unwrap());
+    assert!(matches!(&late, Err(Trouble::Unknown(Why::OwnSide(why))) if why.contains("our own timers")), "{late:?}");
+    let refused: Result<(), Trouble> = Err(Failure::Refused.into());
+    assert_eq!(in_time(refused.clone(), now.checked_sub(NOTICED_WITHIN * 2).unwrap()), refused);
+}
+
 struct Running {
     wishes: mpsc::Sender<(Target, ProbeKind)>,
     seen: mpsc::Receiver<Event>,

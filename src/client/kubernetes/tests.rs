@@ -378,6 +378,24 @@ async fn the_vip_is_asked_over_a_fresh_connection_and_tells_who_answers() {
     assert_eq!(shown[0], shown[1]);
 }
 
+#[tokio::test]
+async fn a_vip_that_is_lost_while_its_answer_is_waited_for_is_told_before_the_wait_ends() {
+    let world = World::new();
+    let acceptor = world.acceptor(local(), None);
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        while stream.read_u8().await.is_ok() {}
+    });
+    let began = Instant::now();
+    let deadlines = Deadlines { sign: LONG, whole: LONG * 10 };
+    let seen = poll::vip::poll(&world.client(address), ProbeKind::Vip, deadlines).await;
+    assert_eq!(seen, Seen::Unhealthy(Failure::Refused));
+    assert!(began.elapsed() < LONG * 5);
+}
+
 /// A client whose bell is counted.
 fn belled(world: &World, address: SocketAddr) -> (Kubernetes, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));

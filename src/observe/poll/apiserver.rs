@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::kubernetes::{Answer, Connection, Kubernetes, Shown};
 use crate::client::{Trouble, detail};
+use crate::observe::in_time;
 use crate::observe::patience::Deadlines;
 
 const LIVE: &str = "/livez?exclude=etcd";
@@ -101,7 +102,7 @@ async fn ask(client: &Kubernetes, deadlines: Deadlines) -> Result<Apiserver, Tro
 
 /// Asks for a sign of life over another connection than the held one.
 async fn sign(client: &Kubernetes, other: &mut Option<Connection>, by: Instant) -> Result<Apiserver, Trouble> {
-    live(client.get_over(other, LIVE, by).await?)
+    live(in_time(client.get_over(other, LIVE, by).await, by)?)
 }
 
 /// What `/readyz` tells; of life only that a ready server has it.
