@@ -25,6 +25,7 @@ for _ in $(seq 60); do
     sudo=${SUDO_USER:+sudo }
     echo
     echo "DASHBOARD  http://127.0.0.1:$port/    (defib run in mode observe: it says what it would do)"
+    echo "TO ACT     $("$bin/defib" --config "$lab/defib-demo.yaml" dashboard)    (once, within five minutes)"
     echo "BREAK      ${sudo}$bin/defib-lab break hang-etcd cp2    (and mend it: ${sudo}$bin/defib-lab heal)"
     echo "END        make demo-down"
     exit 0

@@ -292,14 +292,17 @@ async fn round(
 /// journal is not `kept`, a socket that cannot be made surprises nobody.
 fn serve(hub: &Arc<Hub>, health: &Arc<Health>, journal: &Path, listening: Option<Listening>, kept: bool) {
     match Socket::bind(journal) {
-        Ok(socket) => drop(tokio::spawn(socket.serve(Arc::clone(hub)))),
+        Ok(socket) => {
+            let door = listening.as_ref().map(|listening| Arc::clone(&listening.door));
+            drop(tokio::spawn(socket.serve(Arc::clone(hub), door)));
+        }
         Err(error) if kept => {
             tracing::error!(%error, journal = %journal.display(), "no socket: commands cannot reach this daemon");
         }
         Err(_) => {}
     }
-    if let Some(Listening { listener, metrics, guard }) = listening {
-        let site = Site::new(Arc::clone(hub), Arc::clone(health), metrics, guard, journal.to_owned());
+    if let Some(Listening { listener, metrics, guard, door }) = listening {
+        let site = Site::new(Arc::clone(hub), Arc::clone(health), metrics, (guard, door), journal.to_owned());
         tokio::spawn(web::serve(listener, Arc::new(site)));
     }
 }

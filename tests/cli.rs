@@ -214,6 +214,73 @@ fn sigterm_ends_it_soon_and_a_killed_daemons_socket_is_replaced() {
     assert!(!stage.journal().join("defib.sock").exists());
 }
 
+/// An exchange with the listener: head and body of the answer.
+fn exchange(stage: &Stage, request: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", stage.port)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_dashboard_shows_to_all_and_obeys_who_came_by_the_users_link() {
+    let stage = Stage::new();
+    let daemon = stage.daemon();
+    let host = format!("127.0.0.1:{}", stage.port);
+    let get = |path: &str, cookie: &str| {
+        exchange(
+            &stage,
+            &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"),
+        )
+    };
+    let post = |body: &str, cookie: &str| {
+        let length = body.len();
+        exchange(
+            &stage,
+            &format!(
+                "POST /clusters/prod/pause HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nCookie: {cookie}\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        )
+    };
+    let page = get("/clusters/prod", "");
+    assert!(page.contains("What happened") && !page.contains("<form") && !page.contains("name=\"token\""), "{page}");
+    assert!(post("reason=x&for=1h&number=1&token=", "").starts_with("HTTP/1.1 403"));
+
+    let (code, link, complained) = stage.run(&["dashboard"]);
+    assert_eq!(code, 0, "{complained}");
+    let path = link.trim().strip_prefix(&format!("http://{host}")).unwrap();
+    let opened = get(path, "");
+    let cookie = opened.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
+    assert!(get(path, "").starts_with("HTTP/1.1 403"), "a link serves once");
+    let page = get("/clusters/prod", cookie);
+    let token = page.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(
+        post(&format!("reason=x&for=1h&number=1&token={token}"), "").starts_with("HTTP/1.1 403"),
+        "the token alone"
+    );
+    assert!(post("reason=x&for=1h&number=1&token=0", cookie).starts_with("HTTP/1.1 403"), "the cookie alone");
+    assert_eq!(stage.pauses().len(), 0);
+    assert!(post(&format!("reason=x&for=1h&number=1&token={token}"), cookie).starts_with("HTTP/1.1 303"));
+    let by = stage.pauses()[0]["by"].as_str().unwrap().to_owned();
+    assert!(by.ends_with(" on the dashboard"), "{by}");
+    drop(daemon);
+}
+
+#[test]
+fn programs_find_a_place_when_pages_have_taken_all_others() {
+    let stage = Stage::new();
+    let daemon = stage.daemon();
+    // They connect and say nothing: each has a place until its head is due.
+    let silent: Vec<_> = (0..60).filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", stage.port)).ok()).collect();
+    assert!(silent.len() >= 50);
+    await_that("a scrape is answered", || {
+        exchange(&stage, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 200")
+    });
+    drop(daemon);
+}
+
 #[test]
 fn a_second_daemon_and_a_mute_first_one_are_named() {
     let stage = Stage::new();

@@ -1,4 +1,5 @@
-//! `defib pause`, `resume`, `ack`: a word to the daemon. Each returns only when it is in force and on the disk.
+//! `defib pause`, `resume`, `ack`, `dashboard`: a word to the daemon. What changes anything returns only when it is in force and
+//! on the disk.
 
 use std::time::Duration;
 
@@ -63,6 +64,19 @@ pub(super) struct Ack {
     output: Output,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib dashboard\n  \
+    firefox \"$(defib dashboard)\"\n\n\
+    The link serves once, within five minutes; the browser that follows it may pause, resume and recover as you, for\n\
+    twelve hours or until the daemon ends. Without it the dashboard only shows. Exit codes: 0 printed, 3 no dashboard is\n\
+    served, 4 no daemon answers in time")]
+pub(super) struct Dashboard {
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
 /// A reason says something.
 fn words(text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -73,6 +87,10 @@ pub(super) fn pause(typed: Pause, config: &Config) -> Exit {
     let for_ms = u64::try_from(typed.for_.as_millis()).unwrap_or(u64::MAX);
     let asked = Asked { cluster: typed.cluster, reason: Some(typed.reason), for_ms: Some(for_ms), ..Asked::default() };
     tell("pause", &asked, typed.output, config)
+}
+
+pub(super) fn dashboard(typed: &Dashboard, config: &Config) -> Exit {
+    tell("dashboard", &Asked::default(), typed.output, config)
 }
 
 pub(super) fn resume(typed: Resume, config: &Config) -> Exit {

@@ -84,6 +84,8 @@ enum Command {
     Pause(command::Pause),
     /// End a pause
     Resume(command::Resume),
+    /// Print a link through which a browser may act on the dashboard
+    Dashboard(command::Dashboard),
     /// Say that a person has looked at a playbook that is exhausted on a node
     Ack(command::Ack),
     /// Show what the daemon knows, asking it first, then its journal
@@ -144,6 +146,9 @@ pub fn main() -> Exit {
         }
         Command::Explain(typed_explain) => {
             with(&typed.config, |config, playbooks| explain::main(&typed_explain, config, playbooks))
+        }
+        Command::Dashboard(typed_dashboard) => {
+            with(&typed.config, |config, _| command::dashboard(&typed_dashboard, &config))
         }
         Command::Pause(typed_pause) => with(&typed.config, |config, _| command::pause(typed_pause, &config)),
         Command::Resume(typed_resume) => with(&typed.config, |config, _| command::resume(typed_resume, &config)),

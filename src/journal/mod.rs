@@ -25,7 +25,7 @@ mod tests;
 
 pub use error::JournalError;
 pub use lock::holder;
-pub use reader::{Page, Reader};
+pub use reader::{Page, Reader, Wanted};
 pub use row::{Boot, Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, RecordRow, WriteBatch};
 pub use store::{Journal, Opened};
 

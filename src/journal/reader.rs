@@ -37,6 +37,36 @@ pub struct Page<T> {
     pub bad: u64,
 }
 
+/// Which records are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Of one cluster; none: of all.
+    pub cluster: Option<&'a str>,
+    /// And those of the program's own life, which belong to no cluster.
+    pub own_life: bool,
+    /// Of these kinds; empty: of any.
+    pub kinds: &'a [&'a str],
+    /// Since this time, Unix milliseconds, and from the last one of these kinds before it on: what says how it was then.
+    pub since: Option<(i64, &'a [&'a str])>,
+}
+
+impl Wanted<'_> {
+    /// As a condition of SQL with its values.
+    fn filter(&self, kinds: &[&str]) -> (String, Vec<Value>) {
+        let mut filter = String::from("1");
+        let mut values: Vec<Value> = Vec::new();
+        if let Some(cluster) = self.cluster {
+            filter.push_str(if self.own_life { " AND cluster IN (?, '')" } else { " AND cluster = ?" });
+            values.push(Value::Text(cluster.to_owned()));
+        }
+        if !kinds.is_empty() {
+            filter.push_str(&format!(" AND kind IN ({})", vec!["?"; kinds.len()].join(", ")));
+            values.extend(kinds.iter().map(|kind| Value::Text((*kind).to_owned())));
+        }
+        (filter, values)
+    }
+}
+
 impl Reader {
     /// Opens the journal in this folder.
     ///
@@ -78,15 +108,22 @@ impl Reader {
         cluster: Option<&str>,
         kinds: &[&str],
     ) -> Result<Page<RecordRow>, JournalError> {
-        let mut filter = String::from("1");
-        let mut values: Vec<Value> = Vec::new();
-        if let Some(cluster) = cluster {
-            filter.push_str(" AND cluster = ?");
-            values.push(Value::Text(cluster.to_owned()));
-        }
-        if !kinds.is_empty() {
-            filter.push_str(&format!(" AND kind IN ({})", vec!["?"; kinds.len()].join(", ")));
-            values.extend(kinds.iter().map(|kind| Value::Text((*kind).to_owned())));
+        self.recent(limit, &Wanted { cluster, kinds, ..Wanted::default() })
+    }
+
+    /// The newest of the records that are wanted, newest first: at most `limit`.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn recent(&self, limit: usize, wanted: &Wanted<'_>) -> Result<Page<RecordRow>, JournalError> {
+        let (mut filter, mut values) = wanted.filter(wanted.kinds);
+        if let Some((since_ms, states)) = wanted.since {
+            let (before, more) = wanted.filter(states);
+            filter.push_str(&format!(
+                " AND seq >= coalesce((SELECT seq FROM record WHERE {before} AND at_ms < ? ORDER BY seq DESC LIMIT 1), 0)"
+            ));
+            values.extend(more);
+            values.push(Value::Integer(since_ms));
         }
         let limit = limit.min(ROWS_MAX);
         let query = format!("SELECT {RECORD_COLUMNS} FROM record WHERE {filter} ORDER BY seq DESC LIMIT {limit}");

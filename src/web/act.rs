@@ -12,8 +12,8 @@ use defib_engine::command::{Ask, Recover, Reply};
 
 use super::guard::Form;
 
-/// Who asks, in the journal.
-pub(super) const BY: &str = "dashboard";
+/// Where somebody asks, behind their name in the journal.
+pub(super) const BY: &str = "on the dashboard";
 /// So many answers are kept for those who send a form again.
 const ANSWERS_MAX: usize = 64;
 
@@ -50,6 +50,29 @@ impl Once {
     }
 }
 
+/// What a person wishes of a recovery besides. A plan is another one with it: the same checks hold or pass otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Do not wait for the playbook's `for`.
+    pub(super) waive_for: bool,
+    /// Pass the limits.
+    pub(super) pass_limits: bool,
+}
+
+impl Wish {
+    /// As it stands in an address or a form.
+    pub(super) fn of(form: &Form) -> Wish {
+        let says = |name: &str| form.get(name) == "yes";
+        Wish { waive_for: says("waive_for"), pass_limits: says("pass_limits") }
+    }
+
+    /// What of it is wished, by the names in addresses and forms.
+    pub(super) fn fields(self) -> impl Iterator<Item = &'static str> {
+        let wished = [("waive_for", self.waive_for), ("pass_limits", self.pass_limits)];
+        wished.into_iter().filter(|(_, wished)| *wished).map(|(name, _)| name)
+    }
+}
+
 /// What a posted form means.
 ///
 /// # Errors
@@ -71,7 +94,7 @@ pub(super) fn meant(what: &str, cluster: &str, form: &Form) -> Result<Ask, Strin
             if form.get("confirm") != node {
                 return Err(format!("not confirmed: type the node's name, {node}, beside the button"));
             }
-            let (waive_for, pass_limits) = (form.get("waive_for") == "yes", form.get("pass_limits") == "yes");
+            let Wish { waive_for, pass_limits } = Wish::of(form);
             let (playbook, node, plan) = (Some(playbook), Some(node), Some(plan));
             Ok(Ask::Recover(Recover { cluster, playbook, node, plan, waive_for, pass_limits }))
         }

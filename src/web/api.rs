@@ -7,6 +7,7 @@
 //! | `GET /api/v1/history[?after=REVISION]` | what was told lately: a list of `api::Told`, 500 at most |
 //! | `GET /api/v1/events[?after=REVISION]` | the same as it happens: server-sent events `status`, `record`, `beat` |
 //! | `POST /api/v1/{recover,pause,resume,ack}` | a command as JSON; answered by an `api::Answer` once it is durable |
+//! | `POST /api/v1/dashboard` | a link through which a browser may act, in the text of an `api::Answer`; over the socket alone |
 //!
 //! Left out: who may ask. The socket is trusted by its file's mode; the TCP listener's own guard stands before [`get`].
 
@@ -200,6 +201,15 @@ pub(super) fn refused(status: StatusCode, text: String) -> Reply {
 fn bare(status: StatusCode, answer: Said, text: String) -> Reply {
     let answer = Answer { version: api::VERSION, answer, text, run: None, plans: Vec::new() };
     whole(status, "application/json", serde_json::to_vec(&answer).unwrap_or_default())
+}
+
+/// A link, or why there is none.
+pub(super) fn linked(link: Result<Option<String>, &str>) -> Reply {
+    match link {
+        Ok(Some(link)) => bare(StatusCode::OK, Said::Done, link),
+        Ok(None) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the system gives no randomness".to_owned()),
+        Err(why) => refused(StatusCode::NOT_FOUND, why.to_owned()),
+    }
 }
 
 fn missing() -> Reply {

@@ -41,6 +41,8 @@ pub(super) enum Refusal {
     Origin,
     #[error("the page is older than the daemon: go back, reload it, and try again")]
     Token,
+    #[error("this browser may only look: follow the link that `defib dashboard` prints, and try again")]
+    Looks,
 }
 
 /// Puts the headers on.
@@ -108,7 +110,7 @@ pub(super) fn random() -> Option<String> {
 }
 
 /// Compares in a time that does not tell how much is right.
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 

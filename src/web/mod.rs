@@ -1,17 +1,20 @@
 //! The one TCP listener, on the loopback: `/metrics`, `/healthz`, `/readyz`, and the dashboard (`site`).
 //!
 //! `/healthz` is 200 while the loop goes round; `/readyz` is 200 once every cluster has been judged and while the journal
-//! answers. Bounded: [`CONNECTIONS_MAX`] connections, [`HEADER_WITHIN`] for a request's head, a form's size (`guard`), pages
-//! that listen (`events`).
+//! answers. Bounded: [`CONNECTIONS_MAX`] connections and [`PROGRAMS_MAX`] more that only `/metrics`, `/healthz` and `/readyz`
+//! are answered on, [`HEADER_WITHIN`] for a request's head, [`CONNECTED_FOR`] for all of it, what is not taken (`stall`), a
+//! form's size (`guard`), pages that listen (`events`).
 
 mod act;
 pub mod api;
+mod door;
 mod events;
 mod guard;
 mod html;
 mod page;
 mod site;
 pub mod socket;
+mod stall;
 mod strip;
 
 use std::collections::BTreeSet;
@@ -30,6 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use door::Door;
 pub use guard::Guard;
 pub use site::Site;
 
@@ -37,7 +41,11 @@ use crate::clock::Clock;
 
 /// The pages that listen, and room for scrapes, probes and people beside them.
 const CONNECTIONS_MAX: usize = 3 * events::LISTENERS_MAX;
+/// Places that people cannot fill: a scrape or a health check finds one while pages hold all others.
+const PROGRAMS_MAX: usize = 8;
 const HEADER_WITHIN: Duration = Duration::from_secs(5);
+/// A connection ends by then, whatever it is doing; a page that listens comes back by itself.
+const CONNECTED_FOR: Duration = Duration::from_secs(10 * 60);
 /// The loop goes round at least every second; after this long it is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -110,6 +118,8 @@ pub struct Listening {
     pub metrics: PrometheusHandle,
     /// Who may ask for what.
     pub guard: Guard,
+    /// Who may act.
+    pub door: Arc<Door>,
 }
 
 impl Listening {
@@ -118,9 +128,10 @@ impl Listening {
     /// # Errors
     /// Where the system does not say where it listens, or gives no randomness for the token.
     pub fn new(listener: TcpListener, metrics: PrometheusHandle, names: &[String]) -> std::io::Result<Listening> {
-        let guard = Guard::new(listener.local_addr()?.ip(), names);
+        let address = listener.local_addr()?;
+        let guard = Guard::new(address.ip(), names);
         let guard = guard.ok_or_else(|| std::io::Error::other("the system gives no randomness"))?;
-        Ok(Listening { listener, metrics, guard })
+        Ok(Listening { listener, metrics, guard, door: Arc::new(Door::new(address)) })
     }
 }
 
@@ -138,8 +149,15 @@ type Answer = api::Reply;
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let programs = Arc::new(Semaphore::new(PROGRAMS_MAX));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (place, full) = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => (place, false),
+            Err(_) => {
+                let Ok(place) = Arc::clone(&programs).acquire_owned().await else { return };
+                (place, true)
+            }
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -153,13 +171,15 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
         tokio::spawn(async move {
             let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
                 let site = Arc::clone(&site);
-                async move { Ok::<_, Infallible>(site.respond(request).await) }
+                async move { Ok::<_, Infallible>(site.respond(request, full).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_WITHIN)
-                .serve_connection(TokioIo::new(stream), answer);
-            if let Err(error) = connection.await {
+                // Whoever asks again for one of the reserved places shares it with the others.
+                .keep_alive(!full)
+                .serve_connection(TokioIo::new(stall::Stall::new(stream)), answer);
+            if let Ok(Err(error)) = tokio::time::timeout(CONNECTED_FOR, connection).await {
                 tracing::debug!(%error, "a connection to the listener ended badly");
             }
             drop(place);

@@ -8,9 +8,9 @@
 //! | `/api/v1/…` | the API's GETs, see `api`; its events and commands are the socket's |
 //! | `/events?cluster=NAME` | beats for open pages |
 //! | `/assets/…` | the style sheet, the script, the signs |
-//!
+//! | `/open?key=KEY` | lets a browser act, see `door` |
 //! | `POST /clusters/NAME/{pause,resume,recover}` | a form of ours, see `act` |
-//! | `/clusters/NAME/recover` | what a recovery would do |
+//! | `/clusters/NAME/recover?waive_for=yes&pass_limits=yes` | what a recovery would do |
 //!
 //! Everything but the first line is served under our own names alone, see `guard`.
 
@@ -21,20 +21,21 @@ use std::time::Duration;
 use defib_engine::command::{Ask, Recover, Reply};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{Method, Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use super::act::{self, Once};
+use super::act::{self, Once, Wish};
+use super::door::Door;
 use super::events::{self, Beats};
-use super::guard::{self, Form, Guard, plain};
+use super::guard::{self, Form, Guard, Refusal, plain};
 use super::html::in_address;
 use super::page::{self, Age, Scene, Stamp, Tab};
 use super::strip::{self, Window};
 use super::{Answer, Health, api, for_programs, text};
 use crate::hub::{Hub, Watched};
-use crate::journal::{Reader, RecordRow};
+use crate::journal::{Reader, RecordRow, Wanted};
 
 /// A form must have come within this time.
 const FORM_WITHIN: Duration = Duration::from_secs(5);
@@ -43,15 +44,15 @@ const NUMBER_MAX: usize = 96;
 /// Of a form whose answer is not known.
 const FORGOTTEN: &str = "The form was taken; what it came to is among what happened, below.";
 
+/// So many pages read the journal at the same time; others wait for them.
+const READERS_MAX: usize = 2;
 /// Lines of what happened.
 const RECORDS_MAX: usize = 60;
-/// Rows of other clusters may stand between them.
-const RECORDS_READ: usize = 600;
 /// Rows that strips are folded from: more than a day of changes every five seconds.
 const ROWS_MAX: usize = 20_000;
 /// The kinds of row that say what happened.
-const TOLD: [&str; 10] =
-    ["start", "stop", "finding", "incident", "hold", "decision", "outcome", "run", "command", "route"];
+const TOLD: [&str; 11] =
+    ["start", "stop", "finding", "incident", "hold", "announced", "decision", "outcome", "run", "command", "route"];
 
 /// Everything that pages are made of.
 #[derive(Debug)]
@@ -61,7 +62,10 @@ pub struct Site {
     metrics: PrometheusHandle,
     journal: PathBuf,
     guard: Guard,
+    door: Arc<Door>,
     once: Once,
+    /// Pages that read the journal at the same time.
+    readers: Semaphore,
     /// Places for pages that listen.
     listeners: Arc<Semaphore>,
 }
@@ -72,16 +76,27 @@ type Rows = Result<(Vec<RecordRow>, Vec<RecordRow>), String>;
 impl Site {
     /// Made once, before the listener serves. `journal` is the journal's folder.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, health: Arc<Health>, metrics: PrometheusHandle, guard: Guard, journal: PathBuf) -> Site {
+    pub fn new(
+        hub: Arc<Hub>,
+        health: Arc<Health>,
+        metrics: PrometheusHandle,
+        (guard, door): (Guard, Arc<Door>),
+        journal: PathBuf,
+    ) -> Site {
         let listeners = Arc::new(Semaphore::new(events::LISTENERS_MAX));
-        Site { hub, health, metrics, journal, guard, once: Once::default(), listeners }
+        let readers = Semaphore::new(READERS_MAX);
+        Site { hub, health, metrics, journal, guard, door, once: Once::default(), readers, listeners }
     }
 
-    pub(super) async fn respond(&self, request: Request<Incoming>) -> Answer {
+    /// Answers; where all places for pages are taken (`full`), only programs.
+    pub(super) async fn respond(&self, request: Request<Incoming>, full: bool) -> Answer {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         if let Some(answer) = for_programs(&head.method, path, &self.health, || self.metrics.render()) {
             return answer;
+        }
+        if full {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "too many connections; close a page\n");
         }
         let mut answer = if head.method == Method::POST {
             self.posted(path, &head.headers, body).await
@@ -102,14 +117,15 @@ impl Site {
         }
         match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", ""] => self.front(),
+            ["", "open"] => self.opened(query.get("key")),
             ["", "events"] => self.events(query.get("cluster")),
             // Who follows without being a page does so over the socket.
             ["", "api", "v1", rest @ ..] if rest != ["events"] => {
                 api::get(&self.hub, "dashboard".to_owned(), path, &api::query(raw)).await
             }
             ["", "assets", name] => asset(name).unwrap_or_else(missing),
-            ["", "clusters", name, "recover"] => self.review(&plain(name)).await,
-            ["", "clusters", name] => self.cluster(&plain(name), query).await,
+            ["", "clusters", name, "recover"] => self.review(&plain(name), query, headers).await,
+            ["", "clusters", name] => self.cluster(&plain(name), query, headers).await,
             _ => missing(),
         }
     }
@@ -131,17 +147,30 @@ impl Site {
         Age { as_of_ms: now.wall.before(late).0, late, tick: now.mono, model: self.hub.settled().model }
     }
 
-    async fn cluster(&self, name: &str, query: &Form) -> Answer {
+    /// A link was followed.
+    fn opened(&self, key: &str) -> Answer {
+        let Some(cookie) = self.door.open(key).and_then(|cookie| HeaderValue::from_str(&cookie).ok()) else {
+            let why =
+                "This link was followed before, or is older than five minutes: `defib dashboard` prints a new one.";
+            return html(StatusCode::FORBIDDEN, page::message("Nothing was opened", why, "/"));
+        };
+        let mut answer = elsewhere("/");
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+        answer
+    }
+
+    async fn cluster(&self, name: &str, query: &Form, headers: &HeaderMap) -> Answer {
         let Some(watched) = self.hub.settled().watched.iter().find(|watched| watched.name == name) else {
             return missing();
         };
-        let rows = self.rows(name).await;
+        let window = Window::named(query.get("window"));
+        let rows = self.rows(name, window).await;
         let (revision, status) = self.hub.latest(name);
         let (strips, records) = match &rows {
             Ok((strips, records)) => (Ok(strips.as_slice()), records.as_slice()),
             Err(why) => (Err(why.as_str()), &[][..]),
         };
-        let Some(stamp) = self.stamp() else { return no_stamp() };
+        let stamp = self.stamp(headers);
         let number = query.get("said");
         let said = (!number.is_empty()).then(|| self.once.said(number).unwrap_or_else(|| FORGOTTEN.to_owned()));
         let scene = Scene {
@@ -150,27 +179,30 @@ impl Site {
             status: status.as_deref(),
             age: self.age(),
             revision,
-            window: Window::named(query.get("window")),
+            window,
             strips,
             records,
             tabs: &self.tabs(),
-            stamp: &stamp,
+            stamp: stamp.as_ref(),
             said: said.as_deref(),
         };
         html(StatusCode::OK, page::cluster(&scene))
     }
 
-    /// For the forms of one page.
-    fn stamp(&self) -> Option<Stamp> {
+    /// For the forms of one page; none for a browser that may only look.
+    fn stamp(&self, headers: &HeaderMap) -> Option<Stamp> {
+        self.door.visitor(headers)?;
         Some(Stamp { token: self.guard.token().to_owned(), number: guard::random()? })
     }
 
-    /// What a recovery would do, asked of the loop.
-    async fn review(&self, name: &str) -> Answer {
+    /// What a recovery would do, asked of the loop as it would be asked for.
+    async fn review(&self, name: &str, query: &Form, headers: &HeaderMap) -> Answer {
         let settled = self.hub.settled();
         let Some(watched) = settled.watched.iter().find(|watched| watched.name == name) else { return missing() };
-        let Some(stamp) = self.stamp() else { return no_stamp() };
-        let wanted = Recover { cluster: name.to_owned(), ..Recover::default() };
+        let stamp = self.stamp(headers);
+        let wish = act::Wish::of(query);
+        let Wish { waive_for, pass_limits } = wish;
+        let wanted = Recover { cluster: name.to_owned(), waive_for, pass_limits, ..Recover::default() };
         let asked = self.hub.ask(act::BY.to_owned(), Ask::Preview(wanted)).await;
         let preview = match &asked {
             Ok(Reply::Preview(preview)) => Ok(preview),
@@ -180,7 +212,10 @@ impl Site {
         let (_, status) = self.hub.latest(name);
         let (tabs, age) = (self.tabs(), self.age());
         let preview = preview.as_ref().map(|preview| *preview).map_err(String::as_str);
-        html(StatusCode::OK, page::review((watched, settled), (&tabs, age), status.as_deref(), preview, &stamp))
+        html(
+            StatusCode::OK,
+            page::review((watched, settled), (&tabs, age), status.as_deref(), (preview, wish), stamp.as_ref()),
+        )
     }
 
     /// A form was sent.
@@ -196,9 +231,11 @@ impl Site {
             return refused(StatusCode::BAD_REQUEST, "the form is too large, or came too slowly".to_owned());
         };
         let form = Form::read(&String::from_utf8_lossy(&bytes.to_bytes()));
-        if let Err(refusal) = self.guard.trusted(headers, &form) {
-            return refused(StatusCode::FORBIDDEN, refusal.to_string());
-        }
+        let visitor = self.door.visitor(headers).ok_or(Refusal::Looks);
+        let by = match self.guard.trusted(headers, &form).and(visitor) {
+            Ok(by) => format!("{by} {}", act::BY),
+            Err(refusal) => return refused(StatusCode::FORBIDDEN, refusal.to_string()),
+        };
         if !self.hub.settled().watched.iter().any(|watched| watched.name == name) {
             return missing();
         }
@@ -211,7 +248,7 @@ impl Site {
             return refused(StatusCode::UNPROCESSABLE_ENTITY, "the form has no number: reload the page".to_owned());
         }
         if self.once.take(number) {
-            let said = match self.hub.ask(act::BY.to_owned(), ask).await {
+            let said = match self.hub.ask(by, ask).await {
                 Ok(reply) => act::told(&reply),
                 Err(error) => error.to_string(),
             };
@@ -220,18 +257,18 @@ impl Site {
         elsewhere(&format!("{back}?said={}", in_address(number)))
     }
 
-    /// Reads the journal on a thread that may wait for the disk.
-    async fn rows(&self, cluster: &str) -> Rows {
+    /// Reads the journal on a thread that may wait for the disk: what the strips and the timeline show, and no more.
+    async fn rows(&self, cluster: &str, window: Window) -> Rows {
+        let Ok(_place) = self.readers.acquire().await else { return Err("the daemon is ending".to_owned()) };
         let (journal, cluster) = (self.journal.clone(), cluster.to_owned());
+        let since_ms = self.hub.clock().now().wall.0.saturating_sub(window.millis());
         let read = move || {
             let reader = Reader::open(&journal).map_err(|error| error.to_string())?;
-            let ours = |rows: Vec<RecordRow>| {
-                rows.into_iter().filter(|row| row.cluster == cluster || row.cluster.is_empty()).collect::<Vec<_>>()
-            };
-            let read = |limit, kinds| reader.recent_records(limit, None, kinds).map_err(|error| error.to_string());
-            let strips = ours(read(ROWS_MAX, &strip::KINDS)?.rows);
-            let mut records = ours(read(RECORDS_READ, &TOLD)?.rows);
-            records.truncate(RECORDS_MAX);
+            let wanted = Wanted { cluster: Some(&cluster), own_life: true, ..Wanted::default() };
+            let read = |limit, wanted| reader.recent(limit, &wanted).map_err(|error| error.to_string());
+            let since = Some((since_ms, strip::STATES));
+            let strips = read(ROWS_MAX, Wanted { kinds: &strip::KINDS, since, ..wanted })?.rows;
+            let records = read(RECORDS_MAX, Wanted { kinds: &TOLD, ..wanted })?.rows;
             Ok((strips, records))
         };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(error.to_string()))
@@ -256,10 +293,6 @@ fn elsewhere(address: &str) -> Answer {
         answer.headers_mut().insert(LOCATION, address);
     }
     answer
-}
-
-fn no_stamp() -> Answer {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the system gives no randomness\n")
 }
 
 fn html(status: StatusCode, body: String) -> Answer {

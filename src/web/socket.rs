@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
-use super::api;
+use super::{Door, api};
 use crate::hub::Hub;
 
 const FILE: &str = "defib.sock";
@@ -64,7 +64,7 @@ impl Socket {
     }
 
     /// Serves until it is dropped.
-    pub async fn serve(self, hub: Arc<Hub>) {
+    pub async fn serve(self, hub: Arc<Hub>, door: Option<Arc<Door>>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -78,11 +78,11 @@ impl Socket {
                 }
             };
             let by = stream.peer_cred().map_or_else(|_| "unknown".to_owned(), |peer| user(peer.uid()));
-            let hub = Arc::clone(&hub);
+            let (hub, door) = (Arc::clone(&hub), door.clone());
             tokio::spawn(async move {
                 let answer = hyper::service::service_fn(move |request| {
-                    let (hub, by) = (Arc::clone(&hub), by.clone());
-                    async move { Ok::<_, Infallible>(respond(&hub, by, request).await) }
+                    let (hub, door, by) = (Arc::clone(&hub), door.clone(), by.clone());
+                    async move { Ok::<_, Infallible>(respond(&hub, door.as_deref(), by, request).await) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -106,10 +106,14 @@ impl Drop for Socket {
     }
 }
 
-async fn respond(hub: &Arc<Hub>, by: String, request: Request<Incoming>) -> api::Reply {
+async fn respond(hub: &Arc<Hub>, door: Option<&Door>, by: String, request: Request<Incoming>) -> api::Reply {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     match head.method {
+        Method::POST if path.strip_prefix(api::ROOT) == Some("dashboard") => {
+            let absent = "this daemon serves no dashboard";
+            api::linked(door.map(|door| door.link(&by)).ok_or(absent))
+        }
         Method::GET => api::get(hub, by, path, &api::query(head.uri.query())).await,
         Method::POST => {
             let whole = Limited::new(body, api::COMMAND_BYTES_MAX).collect();

@@ -13,6 +13,9 @@ use crate::report::layers::Level;
 /// The kinds of row that a strip is folded from.
 pub(super) const KINDS: [&str; 4] = ["layers", "start", "stop", "outcome"];
 
+/// Those that say how it was before a window began.
+pub(super) const STATES: &[&str] = &["layers", "start", "stop"];
+
 /// How far a strip looks back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Window {

@@ -51,6 +51,12 @@ pub(crate) fn in_a_browser(stage: &Stage) {
     browser.ask("Emulation.setScriptExecutionDisabled", json!({"value": false}));
     browser.ask("Emulation.clearDeviceMetricsOverride", json!({}));
 
+    // Whoever only reaches the address may look; the link that the daemon's user is given lets this browser act.
+    assert_eq!(browser.value("document.querySelectorAll('form').length"), json!(0), "nothing can be sent");
+    let link = stage.run(&config, &["dashboard"]).stdout;
+    browser.go(String::from_utf8_lossy(&link).trim());
+    browser.until("the page has its forms", SOON, "document.querySelector('form.pause') !== null");
+
     // A pause by the form, once however often it is sent.
     browser.go(PAGE);
     browser.value("document.querySelector('#pause').open = true");
@@ -58,11 +64,11 @@ pub(crate) fn in_a_browser(stage: &Stage) {
     browser.value(
         "document.querySelector('form.pause button').click(); document.querySelector('form.pause button').click()",
     );
-    browser.until("the pause is shown with its author", SOON, &text("by dashboard: a <b>drill</b>"));
+    browser.until("the pause is shown with its author", SOON, &text("on the dashboard: a <b>drill</b>"));
     browser.picture("paused");
     assert_eq!(daemon.records("command").len(), 1, "sent twice, done once");
     browser.value("document.querySelector('form.resume button').click()");
-    browser.until("it goes on", SOON, &format!("{} && !{}", text("Healthy"), text("by dashboard: a <b>drill</b>")));
+    browser.until("it goes on", SOON, &format!("{} && !{}", text("Healthy"), text("on the dashboard: a <b>drill</b>")));
 
     // Killed: an open page says so by itself, and comes back by itself.
     browser.go(PAGE);

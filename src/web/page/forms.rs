@@ -1,10 +1,12 @@
 //! The forms: a pause and its end on the cluster's page, and the review of what a recovery would do. Plain forms, whole
-//! without a script; each carries the token and a number of its own.
+//! without a script; each carries the token and a number of its own. A browser that may only look is shown how to come in.
 
+use defib_engine::check::Lift;
 use defib_engine::command::{Plan, Preview};
 use defib_engine::status::Status;
 use defib_engine::time::Tick;
 
+use super::super::act::Wish;
 use super::super::html::{Html, in_address};
 use super::{Age, Scene, Tab, frame, words};
 use crate::hub::{Settled, Watched};
@@ -45,17 +47,20 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
                 }
             });
         }
-        if scene.status.is_some_and(|status| status.pauses.iter().any(|pause| pause.until.is_some())) {
-            form(&root, "resume", scene.stamp, html, |html| {
+        if let Some(stamp) = scene.stamp
+            && scene.status.is_some_and(|status| status.pauses.iter().any(|pause| pause.until.is_some()))
+        {
+            form(&root, "resume", stamp, html, |html| {
                 html.leaf("button", &[("type", &"submit")], format!("Resume {}", scene.watched.name));
             });
         }
     });
     html.element("section", &[("class", &"acts"), ("aria-label", &"Actions")], |html| {
         html.leaf("a", &[("class", &"button"), ("href", &format!("{root}/recover"))], "Review recovery…");
+        let Some(stamp) = scene.stamp else { return looks(html) };
         html.element("details", &[("id", &"pause")], |html| {
             html.classed("summary", "button", "Pause…");
-            form(&root, "pause", scene.stamp, html, |html| {
+            form(&root, "pause", stamp, html, |html| {
                 html.element("label", &[], |html| {
                     html.say("Why ");
                     html.empty(
@@ -73,6 +78,15 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
     });
 }
 
+/// How to come in.
+fn looks(html: &mut Html) {
+    html.element("p", &[("class", &"quiet")], |html| {
+        html.say("This browser may look. To act, follow the link that ");
+        html.leaf("code", &[], "defib dashboard");
+        html.say(" prints on the daemon's host.");
+    });
+}
+
 fn form(root: &str, what: &'static str, stamp: &Stamp, html: &mut Html, inside: impl FnOnce(&mut Html)) {
     let address = format!("{root}/{what}");
     html.element("form", &[("method", &"post"), ("action", &address), ("class", &what)], |html| {
@@ -87,8 +101,8 @@ pub(in super::super) fn review(
     (watched, settled): (&Watched, &Settled),
     (tabs, age): (&[Tab], Age),
     status: Option<&Status>,
-    preview: Result<&Preview, &str>,
-    stamp: &Stamp,
+    (preview, wish): (Result<&Preview, &str>, Wish),
+    stamp: Option<&Stamp>,
 ) -> String {
     frame::page("recovery", tabs, Some((watched, settled.mode)), age, None, |html| {
         html.element("section", &[("class", &"card")], |html| {
@@ -98,6 +112,12 @@ pub(in super::super) fn review(
                 html.say(" ");
                 html.leaf("a", &[("href", &format!("/clusters/{}", in_address(&watched.name)))], "Back, touch nothing");
             });
+            if let Some(said) = wished(wish) {
+                html.classed("p", "warning", format!("As it would be {said}."));
+            }
+            if stamp.is_none() {
+                looks(html);
+            }
         });
         match preview {
             Err(why) => html.classed("p", "warning", why),
@@ -106,14 +126,21 @@ pub(in super::super) fn review(
             }
             Ok(preview) => {
                 for (index, plan) in preview.plans.iter().enumerate() {
-                    one(watched, plan, index, age.tick, stamp, html);
+                    one(watched, (plan, wish), index, age.tick, stamp, html);
                 }
             }
         }
     })
 }
 
-fn one(watched: &Watched, plan: &Plan, index: usize, tick: Tick, stamp: &Stamp, html: &mut Html) {
+fn one(
+    watched: &Watched,
+    (plan, wish): (&Plan, Wish),
+    index: usize,
+    tick: Tick,
+    stamp: Option<&Stamp>,
+    html: &mut Html,
+) {
     html.element("section", &[("class", &"card review")], |html| {
         html.element("h2", &[], |html| html.say(format!("{} on {}", plan.playbook, plan.node)));
         html.element("p", &[], |html| match &plan.called_for {
@@ -140,25 +167,30 @@ fn one(watched: &Watched, plan: &Plan, index: usize, tick: Tick, stamp: &Stamp, 
                 });
             }
         });
-        let waivable = plan.judgement.holds.iter().all(|hold| matches!(hold.check, "for" | "budget"));
-        if !plan.would() && !waivable {
-            html.classed("p", "quiet", "Held: no button can pass these checks.");
+        let root = format!("/clusters/{}", in_address(&watched.name));
+        if !plan.would() {
+            match would(plan, wish) {
+                Some(more) => {
+                    let fields: Vec<_> = more.fields().map(|name| format!("{name}=yes")).collect();
+                    let address = format!("{root}/recover?{}", fields.join("&"));
+                    html.element("p", &[], |html| {
+                        html.say("Held. ");
+                        let words = format!("Review it {}", wished(more).unwrap_or_default());
+                        html.leaf("a", &[("class", &"button"), ("href", &address)], words);
+                    });
+                }
+                None => html.classed("p", "quiet", "Held: no button can pass these checks."),
+            }
             return;
         }
-        let root = format!("/clusters/{}", in_address(&watched.name));
+        let Some(stamp) = stamp else { return };
         let stamp = Stamp { number: format!("{}-{index}", stamp.number), ..stamp.clone() };
         form(&root, "recover", &stamp, html, |html| {
             for (name, value) in [("playbook", &plan.playbook), ("node", &plan.node), ("plan", &plan.fingerprint)] {
                 html.empty("input", &[("type", &"hidden"), ("name", &name), ("value", value)]);
             }
-            for (name, words) in [("waive_for", "do not wait"), ("pass_limits", "pass the limits")] {
-                let check = if name == "waive_for" { "for" } else { "budget" };
-                if plan.judgement.holds.iter().any(|hold| hold.check == check) {
-                    html.element("label", &[], |html| {
-                        html.empty("input", &[("type", &"checkbox"), ("name", &name), ("value", &"yes")]);
-                        html.say(words);
-                    });
-                }
+            for name in wish.fields() {
+                html.empty("input", &[("type", &"hidden"), ("name", &name), ("value", &"yes")]);
             }
             html.element("label", &[], |html| {
                 html.say(format!("Type {} to confirm ", plan.node));
@@ -170,4 +202,27 @@ fn one(watched: &Watched, plan: &Plan, index: usize, tick: Tick, stamp: &Stamp, 
             html.leaf("button", &[("type", &"submit")], format!("Run {} on {}", plan.playbook, plan.node));
         });
     });
+}
+
+/// In words; none where nothing is wished.
+fn wished(wish: Wish) -> Option<&'static str> {
+    match (wish.waive_for, wish.pass_limits) {
+        (false, false) => None,
+        (true, false) => Some("without waiting"),
+        (false, true) => Some("past the limits"),
+        (true, true) => Some("without waiting and past the limits"),
+    }
+}
+
+/// The wish with which nothing would hold the plan, as far as can be told; none: no wish passes what holds.
+fn would(plan: &Plan, wish: Wish) -> Option<Wish> {
+    let mut more = wish;
+    for hold in &plan.judgement.holds {
+        match (hold.check, &hold.lifts) {
+            ("when", Lift::At(_)) => more.waive_for = true,
+            ("budget", Lift::At(_)) => more.pass_limits = true,
+            _ => return None,
+        }
+    }
+    (more != wish).then_some(more)
 }

@@ -73,8 +73,8 @@ pub(super) struct Scene<'a> {
     pub(super) records: &'a [RecordRow],
     /// Every cluster, this one too.
     pub(super) tabs: &'a [Tab],
-    /// For the page's forms.
-    pub(super) stamp: &'a Stamp,
+    /// For the page's forms; none: this browser may only look.
+    pub(super) stamp: Option<&'a Stamp>,
     /// What a form came to that was sent from here.
     pub(super) said: Option<&'a str>,
 }

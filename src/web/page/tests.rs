@@ -10,6 +10,7 @@ use defib_engine::status::{Decision, Finding, RunStatus, Unknown};
 use defib_engine::time::{Now, UnixMs};
 use serde_json::json;
 
+use super::super::act::Wish;
 use super::*;
 
 const NOW_MS: i64 = 1_795_662_847_000;
@@ -137,7 +138,7 @@ fn shown(watched: &Watched, status: Option<&Status>, rows: &[RecordRow], late: D
     cluster(&Scene {
         watched,
         settled: &settled,
-        stamp: &stamp(),
+        stamp: Some(&stamp()),
         said: None,
         status,
         age,
@@ -313,7 +314,7 @@ fn a_pause_is_shown_with_its_author_its_reason_and_its_end() {
 #[test]
 fn a_review_offers_only_what_no_guard_holds() {
     use defib_engine::command::{Plan, Preview};
-    let plan = |node: &str, check: Option<&'static str>| Plan {
+    let plan = |node: &str, held: Option<(&'static str, Lift)>| Plan {
         playbook: "restart-kubelet".to_owned(),
         node: node.to_owned(),
         called_for: Some(key("apiserver-crash-looping", Some(node))),
@@ -321,26 +322,49 @@ fn a_review_offers_only_what_no_guard_holds() {
         class: defib_engine::playbook::ActionClass::Service,
         judgement: Judgement {
             passed: vec![("fresh", "7 probes".to_owned())],
-            holds: check
-                .map(|check| Hold { check, text: "no room".to_owned(), lifts: Lift::Person })
-                .into_iter()
-                .collect(),
+            holds: held.map(|(check, lifts)| Hold { check, text: "no room".to_owned(), lifts }).into_iter().collect(),
         },
         limits: "cp1 0 of 2 per 1h used".to_owned(),
         verify: "apiserver-crash-looping gone within 3m".to_owned(),
         fingerprint: "f1".to_owned(),
     };
-    let plans = vec![plan("cp1", None), plan("cp2", Some("quorum")), plan("cp3", Some("budget"))];
+    let later = Lift::At(Tick(60_000));
+    let plans = vec![
+        plan("cp1", None),
+        plan("cp2", Some(("quorum", later.clone()))),
+        plan("cp3", Some(("budget", later.clone()))),
+        plan("cp4", Some(("budget", Lift::Ack))),
+        plan("cp5", Some(("when", later))),
+    ];
     let preview = Preview { cluster: "prod".to_owned(), plans };
     let settled = Settled { mode: Mode::Observe, watched: Vec::new(), without_journal: None, model: false };
     let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0), model: false };
-    let page = review((&watched(), &settled), (&[], age), Some(&outage()), Ok(&preview), &stamp());
-    assert_eq!(page.matches(r#"action="/clusters/prod/recover""#).count(), 2, "cp1, and cp3 with its limits passed");
-    assert!(page.contains("Type cp1 to confirm") && !page.contains("Type cp2 to confirm"));
-    assert!(page.contains(r#"name="pass_limits""#) && !page.contains(r#"name="waive_for""#));
-    assert!(page.contains("Held: no button can pass these checks."));
-    assert!(!page.contains("data-revision"), "a form that is being filled in is not swapped");
-    let refused = review((&watched(), &settled), (&[], age), None, Err("the daemon is ending"), &stamp());
+    let page = |wish, stamp: Option<&Stamp>| {
+        review((&watched(), &settled), (&[], age), Some(&outage()), (Ok(&preview), wish), stamp)
+    };
+    let first = page(Wish::default(), Some(&stamp()));
+    assert_eq!(first.matches(r#"action="/clusters/prod/recover""#).count(), 1, "{first}");
+    assert!(first.contains("Type cp1 to confirm") && !first.contains("Type cp3 to confirm"));
+    assert!(first.contains(r#"href="/clusters/prod/recover?pass_limits=yes""#), "cp3, reviewed as it would be done");
+    assert!(first.contains(r#"href="/clusters/prod/recover?waive_for=yes""#), "cp5");
+    assert_eq!(first.matches("Held: no button can pass these checks.").count(), 2, "cp2 and cp4");
+    assert!(!first.contains("data-revision"), "a form that is being filled in is not swapped");
+
+    let wish = Wish { waive_for: true, pass_limits: true };
+    let wished = page(wish, Some(&stamp()));
+    assert!(wished.contains("As it would be without waiting and past the limits."));
+    let posted = |name: &str| wished.contains(&format!(r#"<input type="hidden" name="{name}" value="yes">"#));
+    assert!(posted("waive_for") && posted("pass_limits"), "what was reviewed is what is asked for");
+
+    let looking = page(Wish::default(), None);
+    assert!(!looking.contains("<form") && !looking.contains("secret") && looking.contains("defib dashboard"));
+    let refused = review(
+        (&watched(), &settled),
+        (&[], age),
+        None,
+        (Err("the daemon is ending"), Wish::default()),
+        Some(&stamp()),
+    );
     assert!(refused.contains("the daemon is ending"));
 }
 
