@@ -200,6 +200,16 @@ fn unread(error: &JournalError) -> Exit {
     Exit::Misuse
 }
 
+/// The program's own log on stderr, as far as DEFIB_LOG asks for it.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DEFIB_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    if let Err(error) = tracing::subscriber::set_global_default(subscriber) {
+        complain(&error);
+    }
+}
+
 /// One thread for everything that waits.
 fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {

@@ -76,6 +76,8 @@ pub(super) struct Typed {
 struct Ended {
     version: u32,
     cluster: String,
+    /// The cluster is a model: nothing of it is real.
+    model: bool,
     /// `nothing-to-do`, `would`, `held`, `declined`, `recovered`, `not-recovered`, `cannot-tell`.
     result: &'static str,
     text: String,
@@ -439,6 +441,7 @@ impl<'a> Talk<'a> {
             let ended = Ended {
                 version: api::VERSION,
                 cluster: self.cluster.to_owned(),
+                model: found.state.model,
                 result: end.result,
                 text: end.text,
                 root: found.state.root.clone(),

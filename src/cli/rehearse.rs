@@ -14,7 +14,7 @@ use defib_engine::settings::Mode;
 use defib_engine::time::UnixMs;
 use serde_json::json;
 
-use super::{Exit, Output, complain, error_line, out, out_json, runtime};
+use super::{Exit, Output, complain, error_line, log, out, out_json, runtime};
 use crate::daemon::rehearsal::{self, Played, QUIET, Rehearsal, Told};
 use crate::journal::NewRecord;
 use crate::model::story::{self, Story};
@@ -134,7 +134,7 @@ pub(super) fn main(typed: &Typed) -> Exit {
         journal: folder.path.clone(),
         listen: typed.listen.or(anywhere),
         speed: match typed.speed {
-            None => Some((story.lasts().as_secs_f64() + TAIL_S) / TAKES_S),
+            None => Some(((story.lasts().as_secs_f64() + TAIL_S) / TAKES_S).round()),
             Some(Speed::Times(times)) => Some(times),
             Some(Speed::Max) => None,
         },
@@ -146,6 +146,7 @@ pub(super) fn main(typed: &Typed) -> Exit {
 }
 
 fn play(typed: &Typed, rehearsal: &Rehearsal, folder: &Folder) -> Exit {
+    log();
     let mut telling = Telling {
         text: typed.output == Output::Text,
         sieve: (!typed.all).then(Sieve::default),
@@ -271,7 +272,7 @@ impl Telling {
 fn title(rehearsal: &Rehearsal, folder: &Folder) -> Vec<String> {
     let Story { name, about, .. } = &rehearsal.story;
     let speed =
-        rehearsal.speed.map_or("as fast as it goes".to_owned(), |speed| format!("{speed:.0} virtual seconds a second"));
+        rehearsal.speed.map_or("as fast as it goes".to_owned(), |speed| format!("{speed} virtual seconds a second"));
     let (mode, seed) = (rehearsal.settings.mode, rehearsal.seed);
     vec![
         format!("MODEL  {name}"),

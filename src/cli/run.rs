@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 
 use defib_engine::playbook::Playbook;
 
-use super::{Exit, complain, credentials, out, runtime};
+use super::{Exit, complain, credentials, log, out, runtime};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError, Left};
 use crate::journal::{JournalError, NewRecord};
@@ -14,12 +14,7 @@ pub(super) fn main(config: Config, playbooks: Vec<Playbook>) -> Exit {
     if credentials::tell(&config) > 0 {
         return Exit::Misuse;
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_env("DEFIB_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
-    if let Err(error) = tracing::subscriber::set_global_default(subscriber) {
-        complain(&error);
-    }
+    log();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(exit) => return exit,

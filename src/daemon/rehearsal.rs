@@ -6,6 +6,8 @@
 //! with [`QUIET`], in which nothing happens and which is played at once: a pod counts as settled after five minutes. Left
 //! out: lifelines, held connections and how late our own timers run, for there are none.
 
+mod course;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,15 +24,14 @@ use defib_engine::settings::Settings;
 use defib_engine::time::{Tick, UnixMs};
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use self::course::Course;
 use super::{ANSWERS_MAX, DaemonError, Live, Outside, STORY_MAX, own, serve, signalled};
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::hub::{Hub, Settled, Watched};
 use crate::journal::{Journal, NewRecord};
 use crate::metrics::{self, Gauges};
-use crate::model::bystander::Bystander;
 use crate::model::story::Story;
 use crate::model::world::{BEGINS, CLUSTER, World};
 use crate::model::{Model, STEP};
@@ -40,18 +41,10 @@ use crate::web::{self, Health, Listening};
 pub const QUIET: Duration = Duration::from_secs(330);
 /// The program begins then: everything in the model has started.
 const BEGINS_AT: Tick = Tick(10_000);
-/// Service counts as back when it has been there for this long.
-const STEADY: Duration = Duration::from_secs(30);
-/// After the last cue; longer than the longest back-off with what follows it.
-const GIVES_UP_AFTER: Duration = Duration::from_secs(1_200);
 /// The modelled virtual address.
 const VIP: &str = "192.0.2.100:6443";
 /// The journal answers after this long, by the model's clock.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(2);
-/// Records that are kept for the verdict.
-const RECORDS_MAX: usize = 20_000;
-/// A shorter wait is none: timers are no finer.
-const WAIT_MIN: Duration = Duration::from_millis(2);
 /// How often the pause file is looked for, by the model's clock.
 const PAUSE_FILE_EVERY: Duration = Duration::from_secs(1);
 
@@ -295,139 +288,5 @@ impl Outside for Desk {
 
     fn lead(&mut self, _: &ClusterId, _: Route) {
         // Nobody is to be led in a model; the route is written down, and shown.
-    }
-}
-
-/// Where the story is, how fast it goes, and what came of it.
-struct Course {
-    story: Story,
-    speed: Option<f64>,
-    first: Tick,
-    given: usize,
-    /// What real moment belongs to what virtual one, since the speed was last set.
-    since: (Instant, Tick),
-    bystander: Bystander,
-    service: Vec<(Duration, bool)>,
-    served_since: Option<Tick>,
-    records: Vec<NewRecord>,
-    over: bool,
-}
-
-impl Course {
-    fn new(rehearsal: &Rehearsal) -> Course {
-        Course::of(rehearsal.story.clone(), rehearsal.speed)
-    }
-
-    fn of(story: Story, speed: Option<f64>) -> Course {
-        let first = Tick(0) + QUIET;
-        Course {
-            story,
-            speed,
-            first,
-            given: 0,
-            since: (Instant::now(), first),
-            bystander: Bystander::default(),
-            service: Vec::new(),
-            served_since: None,
-            records: Vec::new(),
-            over: false,
-        }
-    }
-
-    fn next_cue(&self) -> Option<Tick> {
-        self.story.cues.get(self.given).map(|cue| self.first + cue.at)
-    }
-
-    /// The real moment of a virtual one; none: at once.
-    fn moment(&self, tick: Tick) -> Option<Instant> {
-        let speed = self.speed.filter(|_| tick > self.first)?;
-        let (real, from) = self.since;
-        Some(real + Duration::try_from_secs_f64(tick.since(from).as_secs_f64() / speed).unwrap_or_default())
-    }
-
-    /// Waits until this virtual moment has come; others get their turn in any case.
-    async fn wait_for(&self, tick: Tick) {
-        match self.moment(tick).filter(|moment| *moment > Instant::now() + WAIT_MIN) {
-            Some(moment) => tokio::time::sleep_until(moment).await,
-            None => tokio::task::yield_now().await,
-        }
-    }
-
-    /// The virtual moment that it is for somebody who asks between `now` and `next`.
-    fn reached(&self, now: Tick, next: Tick) -> Tick {
-        let (real, from) = self.since;
-        let passed = |speed: f64| Duration::try_from_secs_f64(real.elapsed().as_secs_f64() * speed).unwrap_or_default();
-        self.speed.map_or(now, |speed| (from + passed(speed)).clamp(now, next))
-    }
-
-    /// Gives the cues whose time has come; says what they are.
-    fn give(&mut self, model: &mut Model, now: Tick) -> Vec<String> {
-        let mut said = Vec::new();
-        while self.next_cue().is_some_and(|at| at <= now) {
-            if self.given == 0 {
-                self.since = (Instant::now(), self.first);
-            }
-            let cue = &self.story.cues[self.given];
-            for fault in &cue.faults {
-                if cue.breaks {
-                    model.inflict(fault);
-                } else {
-                    model.mend(fault);
-                }
-            }
-            said.push(cue.to_string());
-            self.given += 1;
-        }
-        said
-    }
-
-    fn wrote(&mut self, record: NewRecord) {
-        if self.records.len() < RECORDS_MAX {
-            self.records.push(record);
-        }
-    }
-
-    /// Lets the model move, and says what somebody who looks on says at each of its steps.
-    fn follow(&mut self, model: &mut Model, now: Tick) -> Vec<String> {
-        let mut said = Vec::new();
-        while model.now() + STEP <= now {
-            model.advance(model.now() + STEP);
-            said.append(&mut self.look(model, model.now()));
-        }
-        said
-    }
-
-    /// What is said of it once the story has begun.
-    fn look(&mut self, model: &Model, now: Tick) -> Vec<String> {
-        if self.given == 0 && now < self.first - STEADY {
-            return Vec::new();
-        }
-        let served = model.serves();
-        if self.service.last().is_none_or(|(_, was)| *was) != served {
-            self.service.push((now.since(self.first), served));
-        }
-        self.served_since = served.then(|| self.served_since.unwrap_or(now));
-        self.bystander.look(model)
-    }
-
-    fn ends(&mut self, now: Tick, runs: bool) -> Option<End> {
-        let last = self.first + self.story.lasts();
-        if self.over || self.given < self.story.cues.len() {
-            return None;
-        }
-        let steady = self.served_since.is_some_and(|since| now.since(since.max(last)) >= STEADY);
-        let end = match (steady && !runs, now.since(last) >= GIVES_UP_AFTER) {
-            (true, _) => End::Served,
-            (false, true) => End::GaveUp,
-            (false, false) => return None,
-        };
-        // Whoever keeps it lives with it: a second a second.
-        (self.over, self.speed, self.since) = (true, Some(1.0), (Instant::now(), now));
-        Some(end)
-    }
-
-    fn played(&self, end: End, now: Tick, open: Vec<FindingKey>) -> Played {
-        let (service, records) = (self.service.clone(), self.records.clone());
-        Played { end, ended: now.since(self.first), service, records, open }
     }
 }

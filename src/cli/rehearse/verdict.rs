@@ -184,7 +184,9 @@ impl Verdict {
         if !holds.is_empty() {
             rows.push(("held", holds.join(", ")));
         }
-        if self.lost {
+        if !self.ended {
+            rows.push(("service", "it was ended before it could be told".to_owned()));
+        } else if self.lost {
             // What was back already when it could be brought back tells nothing.
             if self.restored_ms != Some(0) || self.alone_restored_ms != Some(0) {
                 let back = |ms: Option<u64>| match ms {
@@ -223,6 +225,7 @@ impl Verdict {
             (_, true, _) if self.actions.is_empty() && self.led_past_ms.is_some() => {
                 "service is back; meanwhile defib led past the VIP".to_owned()
             }
+            (_, true, _) if self.mode == "observe" => "service is back; defib only said what it would do".to_owned(),
             (_, true, _) if self.actions.is_empty() => "service is back; defib did nothing".to_owned(),
             (_, true, _) => format!("service is back, after {} of defib's", count(self.actions.len(), "action")),
             (_, false, []) => "service is NOT back".to_owned(),
