@@ -23,6 +23,9 @@ const CLEAR_DEADLINE: Duration = Duration::from_secs(90);
 const SETTLE: Duration = Duration::from_millis(1_200);
 /// Between two looks at the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two kinds of faults: a target is looked at closely three times in ten seconds at most, and what the last faults
+/// took of that is no figure of the next ones.
+const APART: Duration = Duration::from_secs(11);
 /// Rounds of API servers' deaths, each about 14 s, between two that show the route.
 const ROUTE_EVERY: usize = 3;
 /// Who carries the virtual address: a node whose API server no round kills.
@@ -148,6 +151,7 @@ fn on(lab: &Lab, rounds: usize, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     for round in 0..rounds {
         bench.round(&[Blow::EtcdDeath(node(round)), Blow::VipLoss])?;
     }
+    std::thread::sleep(APART);
     say(&format!("{rounds} deaths of an API server, two at a time"));
     for round in 0..rounds.div_ceil(2) {
         let mut blows = vec![Blow::ApiDeath(Node::Cp1), Blow::ApiDeath(Node::Cp2)];
@@ -157,10 +161,12 @@ fn on(lab: &Lab, rounds: usize, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
         }
         bench.round(&blows)?;
     }
+    std::thread::sleep(APART);
     say(&format!("{rounds} silences of an etcd, and of another node's API server"));
     for round in 0..rounds {
         bench.round(&[Blow::EtcdSilence(node(round)), Blow::ApiSilence(node(round + 1))])?;
     }
+    std::thread::sleep(APART);
     say(&format!("{rounds} machines frozen and cut off"));
     for round in 0..rounds {
         bench.round(&[Blow::CutOff([Node::Cp1, Node::Cp2][round % 2])])?;
