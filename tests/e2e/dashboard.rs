@@ -23,6 +23,12 @@ pub(crate) fn in_a_browser(stage: &Stage) {
     let mut browser = Browser::open(stage, 1280, 1000);
     browser.go(PAGE);
     browser.until("the page is live and healthy", SOON, &format!("{} && {}", text("Healthy"), text("● live")));
+    // The lab's API servers have a certificate each, so the address stands on one node; and every limit is a gauge.
+    let here = "document.querySelectorAll('tr.vip td.well').length === 1";
+    browser.until("the address stands on its holder", SOON, &format!("{here} && {}", text("here")));
+    let gauges =
+        browser.value("[...document.querySelectorAll('meter')].map((one) => [one.value, one.max].join('/')).join()");
+    assert_eq!(gauges, json!("0/4,0/2,0/2,0/2"), "the cluster's and the nodes' windows, unspent");
     browser.picture("healthy");
 
     // A fault shows on the open page, with its name.
@@ -37,6 +43,20 @@ pub(crate) fn in_a_browser(stage: &Stage) {
     browser.picture("outage");
     stage.lab.heal().unwrap();
     browser.until("the open page shows that it is over", SOON, &text("Healthy"));
+
+    // A lost address shows the way past it, until the address has been well for a while.
+    for node in defib_lab::Node::ALL {
+        stage.lab.break_(Fault::LoseVip(node)).unwrap();
+    }
+    browser.until(
+        "the page says where to go",
+        SOON,
+        &format!("{} && {}", text("Route directly to cp"), text(", since ")),
+    );
+    browser.picture("vip-lost");
+    stage.lab.heal().unwrap();
+    let back = format!("{} && !{}", text("Healthy"), text("Route directly to"));
+    browser.until("the page goes back to the address", 2 * SOON, &back);
 
     // On a phone nothing moves sideways, and nothing is lost without a script.
     let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});

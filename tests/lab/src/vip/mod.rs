@@ -2,7 +2,7 @@
 //!
 //! It stands for the Lease `plndr-cp-lock` in `kube-system` through its *own node's* API server, as kube-vip's manifest
 //! has it: when that API server dies the agent cannot renew, and after the renew deadline it takes the address off. It
-//! puts the address on when it wins, announces it by gratuitous ARP, and again at every renewal. Like kube-vip it never
+//! puts the address on when it wins, and again at every renewal, and announces it by gratuitous ARP. Like kube-vip it never
 //! asks whether the API server is healthy. The rules are in [`lease`], without clock or network; this file is the loop.
 //! Left out: services of type LoadBalancer, BGP, IPv6, and giving the lease back at the end.
 
@@ -149,13 +149,12 @@ impl Agent {
         }
     }
 
+    /// Puts the address there also where it should be already, as kube-vip does: somebody may have taken it off.
     async fn carry(&mut self) -> Result<(), String> {
-        if self.carries {
-            return self.address.announce().await.map_err(|e| chain(&e));
-        }
         // Set first: an attempt that is cut short may have put the address there already.
-        self.carries = true;
-        self.log("holds the lease: takes the address");
+        if !std::mem::replace(&mut self.carries, true) {
+            self.log("holds the lease: takes the address");
+        }
         self.address.take().await.map_err(|e| chain(&e))
     }
 
