@@ -45,7 +45,7 @@ async fn metrics(stage: &Stage, node: Node) -> EtcdMetrics {
     }
 }
 
-async fn machine(stage: &Stage, node: Node) -> TalosMachine {
+pub(crate) async fn machine(stage: &Stage, node: Node) -> TalosMachine {
     match ask(stage, node, ProbeKind::TalosMachine, None).await {
         Facts::TalosMachine(machine) => *machine,
         other => panic!("{other:?}"),

@@ -15,6 +15,7 @@ mod detect;
 mod drill;
 mod figures;
 mod isolation;
+mod reboot;
 mod support;
 mod teardown;
 mod wire;
@@ -31,6 +32,7 @@ const CASES: &[Case] = &[
     ("wire::talos_refuses_to_restart_etcd", wire::etcd_is_not_restarted),
     ("wire::a_stranger_is_turned_away_at_the_first_call", wire::stranger),
     ("wire::the_kubelet_log_is_bounded_and_read", wire::kubelet_log),
+    ("reboot::a_call_reboots_one_machine", reboot::by_the_call),
     ("figures::etcd_machines_and_credentials_tell_theirs", figures::seen),
     ("figures::a_clock_that_is_off_is_seen", figures::clock),
     ("figures::a_slow_disk_shows_in_fsyncs", figures::slow_disk),

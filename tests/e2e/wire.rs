@@ -14,13 +14,13 @@ use defib_lab::layout::TALOS_PORT;
 
 use crate::support::Stage;
 
-const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 
-fn soon() -> tokio::time::Instant {
+pub(crate) fn soon() -> tokio::time::Instant {
     tokio::time::Instant::now() + WITHIN
 }
 
-fn talos(stage: &Stage, node: Node, context: &str) -> Talos {
+pub(crate) fn talos(stage: &Stage, node: Node, context: &str) -> Talos {
     let source = config::Talos { talosconfig: stage.lab.layout().talosconfig(), context: Some(context.to_owned()) };
     Talos::new(Arc::new(Kept::new(Credential::new(&source))), SocketAddr::from((node.address(), TALOS_PORT)))
 }

@@ -35,6 +35,7 @@ fn requests_have_their_numbers() {
     assert_eq!(wire::EtcdMemberListRequest { query_local: true }.encode_to_vec(), number(1, 1));
     assert_eq!(wire::ServiceStartRequest { id: "x".to_owned() }.encode_to_vec(), field(1, b"x"));
     assert_eq!(wire::ServiceStopRequest { id: "x".to_owned() }.encode_to_vec(), field(1, b"x"));
+    assert_eq!(wire::RebootRequest { mode: 1 }.encode_to_vec(), number(1, 1));
     assert!(wire::Empty {}.encode_to_vec().is_empty());
 }
 

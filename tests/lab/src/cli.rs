@@ -59,6 +59,12 @@ enum Task {
     },
     /// Mend everything, restart the kubelets, and wait until the lab serves
     Heal,
+    /// Reboot a node: all of it is killed and booted again
+    Reboot {
+        /// cp1, cp2 or cp3
+        #[arg(value_parser = node)]
+        node: Node,
+    },
     /// Play an outage and judge what comes back
     Drill(Drill),
     /// Play an outage many times, with defib and without, and sum up
@@ -194,6 +200,10 @@ fn run(cli: Cli) -> Result<ExitCode, Trouble> {
         Task::Heal => {
             Lab::attach()?.heal()?;
             print_done(json, &serde_json::json!({ "healed": true }), "all is mended and serves");
+        }
+        Task::Reboot { node } => {
+            Lab::attach()?.reboot(node)?;
+            print_done(json, &serde_json::json!({ "rebooted": node.name() }), &format!("{node} boots"));
         }
         Task::Drill(asked) => return drill(asked, json),
         Task::Repeat(asked) => return repeat(asked, json),

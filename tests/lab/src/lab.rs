@@ -18,6 +18,7 @@ use crate::machined::{self, CallRecord};
 use crate::node::image::{self, ImageError};
 use crate::node::{self, FilesError};
 use crate::pki::{self, PkiError};
+use crate::power;
 use crate::programs::{self, Program, ProgramsError};
 use crate::ready::{self, ReadyError};
 use crate::system::cgroup::{CgroupError, Cgroups};
@@ -193,6 +194,11 @@ impl Lab {
         written.map_err(|source| LabError::File { path: mark, source })
     }
 
+    /// The machine's cgroups.
+    pub(crate) fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
+    }
+
     /// The `defib-lab` program that this lab's processes run.
     pub(crate) fn program_file(&self) -> &Path {
         &self.program
@@ -252,16 +258,18 @@ impl Lab {
     }
 
     /// Mends everything, restarts every kubelet (so that no back-off is left), and waits until the lab serves. A node
-    /// whose machined is dead is booted anew.
+    /// whose machined is dead is booted anew; one that reboots is waited for.
     pub fn heal(&self) -> Result<(), LabError> {
         let _lock = lock()?;
         for node in Node::ALL {
+            // Thaws what hangs, too: all of a node is.
             for fault in [Fault::Freeze(node), Fault::Starve(node), Fault::SlowDisk(node), Fault::Clock(node, 0)] {
                 self.mend(fault)?;
             }
         }
         self.mend(Fault::IsolateOps)?;
         for node in Node::ALL {
+            let _power = power::hold(&self.layout, node)?;
             if !self.runs(node, Part::Machined) {
                 self.cgroups.kill_all(&cgroup(node, None))?;
                 self.boot(node)?;
@@ -336,7 +344,8 @@ impl Lab {
         Ok(())
     }
 
-    fn boot(&self, node: Node) -> Result<(), LabError> {
+    /// The node's own start: machined, which starts the rest, and the VIP's agent.
+    pub(crate) fn boot(&self, node: Node) -> Result<(), LabError> {
         self.start(node, Part::Machined)?;
         self.start(node, Part::Vip)
     }

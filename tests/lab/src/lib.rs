@@ -18,6 +18,7 @@ pub mod layout;
 mod machined;
 mod node;
 mod pki;
+mod power;
 mod programs;
 mod ready;
 mod relay;

@@ -38,13 +38,11 @@ pub enum TeardownError {
 pub(crate) fn everything(layout: &Layout, cgroups: &Cgroups) -> Result<(), TeardownError> {
     cgroups.kill_all(CGROUP)?;
     cgroups.remove(CGROUP)?;
-    // Read before their folders go: a shim's socket lies outside, named by a hash.
-    let sockets: Vec<PathBuf> = Node::ALL.iter().flat_map(|node| shim_sockets(&layout.node(*node))).collect();
-    // Namespaces end here too: each is held by a mount alone.
-    unmount_below(layout.run())?;
-    for socket in sockets {
-        remove(std::fs::remove_file(&socket), &socket)?;
+    for node in Node::ALL {
+        memory(&layout.node(node))?;
     }
+    // Namespaces end here: each is held by a mount alone.
+    unmount_below(layout.run())?;
     for link in entries(Path::new(KUBELET_LINKS)) {
         if std::fs::read_link(&link).is_ok_and(|target| target.starts_with(layout.run())) {
             remove(std::fs::remove_file(&link), &link)?;
@@ -52,6 +50,21 @@ pub(crate) fn everything(layout: &Layout, cgroups: &Cgroups) -> Result<(), Teard
     }
     Before::restore(layout)?;
     remove(std::fs::remove_dir_all(layout.run()), layout.run())
+}
+
+/// Takes away what a machine would keep in memory alone: mounts, and the state of its runtime. `node` is its folder, and
+/// its processes are dead.
+pub(crate) fn memory(node: &Path) -> Result<(), TeardownError> {
+    // Read before their folders go: a shim's socket lies outside, named by a hash.
+    let sockets = shim_sockets(node);
+    unmount_below(node)?;
+    for socket in sockets {
+        remove(std::fs::remove_file(&socket), &socket)?;
+    }
+    for state in ["containerd-state", "runc"].map(|name| node.join(name)) {
+        remove(std::fs::remove_dir_all(&state), &state)?;
+    }
+    Ok(())
 }
 
 fn remove(removed: std::io::Result<()>, path: &Path) -> Result<(), TeardownError> {

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Code, Request, Response, Status};
 
@@ -20,11 +21,14 @@ use super::wire::machine_service_server::MachineService;
 use super::wire::time::time_service_server::TimeService;
 use super::{cri, logs, roles, wire};
 use crate::layout::{Layout, Node, Part};
+use crate::power;
 
 /// What the lab says it is: a Talos that keeps static pods without etcd, and whose API servers take nobody anonymous.
 const VERSION: &str = "v1.13.0-lab";
 /// How much of a log goes into one message.
 const CHUNK: usize = 32 << 10;
+/// Between the answer to a reboot and the reboot.
+const REBOOT_AFTER: Duration = Duration::from_millis(500);
 
 /// One node's machined.
 #[derive(Clone)]
@@ -196,7 +200,20 @@ impl MachineService for Machined {
 
     async fn reboot(&self, request: Request<wire::RebootRequest>) -> Answer<wire::RebootResponse> {
         let mode = request.get_ref().mode().as_str_name();
-        let work = async { Err(Status::unimplemented("this machined boots its node once")) };
+        let (node, layout, metadata) = (self.node, self.layout.clone(), self.metadata());
+        let work = async move {
+            let program = crate::lab::program().map_err(|e| Status::internal(e.to_string()))?;
+            tokio::spawn(async move {
+                // Nothing tells when the answer is out, and Talos takes longer to stop its services.
+                tokio::time::sleep(REBOOT_AFTER).await;
+                if let Err(e) = power::ask(&layout, node, program) {
+                    use std::io::Write;
+                    let _ = writeln!(std::io::stderr(), "cannot reboot: {e}");
+                }
+            });
+            let reboot = wire::Reboot { metadata, actor_id: format!("lab-{node}-{}", now_ms()) };
+            Ok(wire::RebootResponse { messages: vec![reboot] })
+        };
         self.answer(&request, "Reboot", mode, work).await
     }
 
