@@ -18,6 +18,7 @@ mod isolation;
 mod reboot;
 mod support;
 mod teardown;
+mod traffic;
 mod wire;
 
 use libtest_mimic::{Arguments, Trial};
@@ -46,6 +47,7 @@ const CASES: &[Case] = &[
     ("detect::a_death_is_suspected_and_a_silence_is_not_and_both_are_found", detect::death_and_silence),
     ("command::nothing_to_recover_and_a_pause_round_trip", command::round_trip),
     ("dashboard::it_is_live_says_when_it_is_not_and_acts_once", dashboard::in_a_browser),
+    ("traffic::two_hundred_connections_go_through_the_lifeline", traffic::through_the_lifeline),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),

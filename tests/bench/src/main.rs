@@ -12,6 +12,7 @@ mod detect;
 mod engine;
 mod figure;
 mod http;
+mod lifeline;
 mod proc;
 mod scan;
 mod start;
@@ -62,6 +63,8 @@ enum Child {
     #[command(hide = true)]
     Scan,
     #[command(hide = true)]
+    Lifeline { pairs: usize },
+    #[command(hide = true)]
     Blackbox { program: PathBuf, config: PathBuf, n: usize },
 }
 
@@ -97,6 +100,7 @@ fn run(cli: Cli) -> Result<(), Trouble> {
         Some(Child::Cost { config, n }) => print(&cost::child(&config, n)?),
         Some(Child::Start { config, listens, times }) => print(&start::child(&config, listens, times)?),
         Some(Child::Scan) => print(&scan::child()?),
+        Some(Child::Lifeline { pairs }) => print(&lifeline::child(pairs)?),
         Some(Child::Blackbox { program, config, n }) => print(&blackbox::child(&program, &config, n)?),
         None => return all(cli),
     }
@@ -138,6 +142,7 @@ fn amount(cli: &Cli) -> whole::Amount {
     whole::Amount {
         probes: if cli.quick { 200 } else { 2_000 },
         starts: if cli.quick { 3 } else { 30 },
+        pairs: if cli.quick { 2 } else { 20 },
         runs: Duration::from_secs(if cli.quick { 20 } else { 120 }),
         blackbox: cli.blackbox.clone(),
     }

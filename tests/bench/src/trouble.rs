@@ -9,6 +9,9 @@ pub(crate) enum Trouble {
     /// The lab failed.
     #[error(transparent)]
     Lab(#[from] defib_lab::LabError),
+    /// The traffic failed.
+    #[error(transparent)]
+    Traffic(#[from] defib_lab::traffic::TrafficError),
     /// A file could not be read or written.
     #[error("cannot use {}", path.display())]
     File {

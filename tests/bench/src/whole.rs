@@ -14,6 +14,7 @@ use crate::blackbox::{self, Beside};
 use crate::cost::{self, Cost};
 use crate::daemon::{Daemon, program};
 use crate::figure::{Figure, Goal};
+use crate::lifeline::Shares;
 use crate::proc;
 use crate::scan::Scan;
 use crate::start::Starts;
@@ -26,6 +27,8 @@ pub(crate) struct Amount {
     pub(crate) probes: usize,
     /// Starts of the program.
     pub(crate) starts: usize,
+    /// Pairs of passes, through the lifeline and beside it.
+    pub(crate) pairs: usize,
     /// How long `defib run` runs before its memory is read.
     pub(crate) runs: Duration,
     /// blackbox_exporter, where it is to be had.
@@ -57,6 +60,9 @@ fn on(lab: &Lab, amount: &Amount, say: fn(&str)) -> Result<Vec<Figure>, Trouble>
     let spent = proc::processor_time(daemon.pid())?.saturating_sub(before);
     daemon.check()?;
     figures.extend(resident(&daemon, spent.as_secs_f64() / counted.elapsed().as_secs_f64())?);
+    say(&format!("lists through the lifeline and directly, {} times each", amount.pairs));
+    let shares: Shares = child(lab, &["lifeline", &amount.pairs.to_string()])?;
+    figures.push(shares.figure());
     drop(daemon);
     figures.extend(costs(lab, &config, amount, say)?);
     let scan: Scan = child(lab, &["scan"])?;

@@ -78,7 +78,7 @@ pub enum HttpsError {
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The body, at most 256 KiB.
+    /// The whole body.
     pub(crate) body: Bytes,
 }
 
@@ -114,9 +114,28 @@ impl HttpsClient {
         (method, path, body): (Method, &str, Vec<u8>),
         deadline: Duration,
     ) -> Result<Answer, HttpsError> {
-        tokio::time::timeout(deadline, self.exchange(address, method, path, body))
+        self.ask_for(address, (method, path, body), BODY_BYTES_MAX, deadline).await
+    }
+
+    /// The same, for an answer whose body has at most `bytes_max`.
+    pub(crate) async fn ask_for(
+        &self,
+        address: SocketAddr,
+        (method, path, body): (Method, &str, Vec<u8>),
+        bytes_max: usize,
+        deadline: Duration,
+    ) -> Result<Answer, HttpsError> {
+        let request = request(address, method, path, body)?;
+        tokio::time::timeout(deadline, self.exchange(address, request, bytes_max))
             .await
             .unwrap_or(Err(HttpsError::Silent { address, deadline }))
+    }
+
+    /// The certificate, in DER, that is shown at an address.
+    pub(crate) async fn certificate(&self, address: SocketAddr) -> Result<Vec<u8>, HttpsError> {
+        let tls = self.secure(address).await?;
+        let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        Ok(shown.map(|certificate| certificate.to_vec()).unwrap_or_default())
     }
 
     /// Opens a connection that is held for many questions.
@@ -128,29 +147,23 @@ impl HttpsClient {
     }
 
     async fn open(&self, address: SocketAddr) -> Result<(SendRequest<Full<Bytes>>, Driven), HttpsError> {
+        http1::handshake(TokioIo::new(self.secure(address).await?)).await.map_err(|e| broke(address, e))
+    }
+
+    async fn secure(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, HttpsError> {
         let tcp = TcpStream::connect(address).await.map_err(|source| HttpsError::Connect { address, source })?;
         let name = ServerName::IpAddress(address.ip().into());
-        let tls =
-            self.connector.connect(name, tcp).await.map_err(|source| HttpsError::Handshake { address, source })?;
-        http1::handshake(TokioIo::new(tls)).await.map_err(|e| broke(address, e))
+        self.connector.connect(name, tcp).await.map_err(|source| HttpsError::Handshake { address, source })
     }
 
     async fn exchange(
         &self,
         address: SocketAddr,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
+        request: Request<Full<Bytes>>,
+        bytes_max: usize,
     ) -> Result<Answer, HttpsError> {
         let (mut sender, connection) = self.open(address).await?;
-        let request = request(address, method, path, body)?;
-        let answer = async {
-            let answer = sender.send_request(request).await.map_err(|e| broke(address, e))?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
-            let body = body.collect().await.map_err(|source| HttpsError::Exchange { address, source })?.to_bytes();
-            Ok(Answer { status, body })
-        };
+        let answer = whole(address, &mut sender, request, bytes_max);
         // The connection is driven beside the exchange and dropped with it: nothing outlives the deadline.
         tokio::pin!(answer, connection);
         tokio::select! {
@@ -178,21 +191,22 @@ pub(crate) struct Held {
 impl Held {
     /// Asks and reads the whole answer; gives its status.
     pub(crate) async fn ask(&mut self, path: &str) -> Result<u16, HttpsError> {
-        let request = request(self.address, Method::GET, path, Vec::new())?;
-        let answer = self.sender.send_request(request).await.map_err(|e| broke(self.address, e))?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), BODY_BYTES_MAX);
-        body.collect().await.map_err(|source| HttpsError::Exchange { address: self.address, source })?;
-        Ok(status)
+        self.read(path, BODY_BYTES_MAX).await.map(|answer| answer.status)
     }
 
-    /// Asks, and tells `heard` the length of each piece of the answer, until it ends.
-    pub(crate) async fn follow(&mut self, path: &str, mut heard: impl FnMut(usize)) -> Result<(), HttpsError> {
+    /// Asks and reads the whole answer, whose body has at most `bytes_max`.
+    pub(crate) async fn read(&mut self, path: &str, bytes_max: usize) -> Result<Answer, HttpsError> {
+        let request = request(self.address, Method::GET, path, Vec::new())?;
+        whole(self.address, &mut self.sender, request, bytes_max).await
+    }
+
+    /// Asks, and gives `heard` each piece of the answer, until it ends.
+    pub(crate) async fn follow(&mut self, path: &str, mut heard: impl FnMut(&[u8])) -> Result<(), HttpsError> {
         let request = request(self.address, Method::GET, path, Vec::new())?;
         let mut answer = self.sender.send_request(request).await.map_err(|e| broke(self.address, e))?;
         while let Some(frame) = answer.frame().await {
             let frame = frame.map_err(|e| broke(self.address, e))?;
-            heard(frame.data_ref().map_or(0, Bytes::len));
+            heard(frame.data_ref().map_or(&[], Bytes::as_ref));
         }
         Ok(())
     }
@@ -206,6 +220,20 @@ fn request(address: SocketAddr, method: Method, path: &str, body: Vec<u8>) -> Re
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| broke(address, e))
+}
+
+/// Sends a request and reads the whole answer.
+async fn whole(
+    address: SocketAddr,
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+    bytes_max: usize,
+) -> Result<Answer, HttpsError> {
+    let answer = sender.send_request(request).await.map_err(|e| broke(address, e))?;
+    let status = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), bytes_max);
+    let body = body.collect().await.map_err(|source| HttpsError::Exchange { address, source })?.to_bytes();
+    Ok(Answer { status, body })
 }
 
 fn broke(address: SocketAddr, e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> HttpsError {

@@ -25,6 +25,7 @@ mod relay;
 pub mod status;
 mod system;
 mod teardown;
+pub mod traffic;
 pub mod vip;
 
 pub use exec::{ExecError, Joined, exec};

@@ -152,7 +152,7 @@ async fn hold(address: SocketAddr, client: HttpsClient, seen: Arc<Mutex<Seen>>, 
 async fn follow(address: SocketAddr, client: HttpsClient, seen: Arc<Mutex<Seen>>, story: Arc<Story>) {
     let Ok(mut held) = client.hold(address).await else { return };
     lock(&seen).held += 1;
-    let _ = held.follow(WATCH, |bytes| lock(&seen).watched_bytes += bytes as u64).await;
+    let _ = held.follow(WATCH, |bytes| lock(&seen).watched_bytes += bytes.len() as u64).await;
     lock(&seen).broken += 1;
     story.say(Voice::Probe, "the watch through the lifeline broke");
 }
