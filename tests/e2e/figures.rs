@@ -11,7 +11,8 @@ use defib_engine::observation::{EtcdMetrics, Facts, ProbeKind, Seen, TalosMachin
 use defib_lab::Node;
 use defib_lab::fault::Fault;
 
-use crate::support::Stage;
+use crate::daemon::fetch;
+use crate::support::{Stage, await_that};
 
 /// How the fault of a slow disk is told from a disk that is busy: the mean of the fsyncs since it began.
 const SLOW_FSYNC_S: f64 = 0.1;
@@ -104,6 +105,15 @@ pub(crate) fn seen(stage: &Stage) {
 
 pub(crate) fn slow_disk(stage: &Stage) {
     let fault = Fault::SlowDisk(Node::Cp2);
+    let config = stage.config("slow-disk", &[]);
+    let mut daemon = stage.daemon(&config);
+    await_that("the daemon has scraped every member", WITHIN, || {
+        let metrics = stage.in_ops(async || fetch("http://127.0.0.1:9870/metrics").await);
+        let scraped = |line: &&str| line.starts_with("defib_probe_outcome_total") && line.contains("\"etcd.metrics\"");
+        let count = |line: &str| line.rsplit(' ').next()?.parse::<u32>().ok();
+        let (_, text) = metrics.unwrap_or_default();
+        text.lines().filter(scraped).filter_map(count).sum::<u32>() >= 3
+    });
     stage.in_ops(async || {
         let before = metrics(stage, Node::Cp2).await.fsync;
         let other = metrics(stage, Node::Cp3).await.fsync;
@@ -123,8 +133,17 @@ pub(crate) fn slow_disk(stage: &Stage) {
         assert!(mean_s > SLOW_FSYNC_S, "fsyncs of the slow disk took {mean_s} s");
         assert!(neighbour_s < mean_s / 2.0, "its neighbour's took {neighbour_s} s beside {mean_s} s");
     });
+    // The rule's window is a minute, so what was slow is told of although it is over, and then no more.
     stage.lab.mend(fault).unwrap();
     assert!(stage.lab.faults().unwrap().is_empty());
+    for (change, within) in [("raised", WITHIN), ("cleared", 4 * WITHIN)] {
+        await_that(&format!("etcd-slow-disk of cp2 is {change}"), within, || {
+            let rows = daemon.records("finding").into_iter().map(|row| row.body);
+            rows.filter(|body| body["finding"] == "etcd-slow-disk" && body["scope"] == "cp2")
+                .any(|body| body["change"] == change)
+        });
+    }
+    assert!(daemon.terminate().success());
 }
 
 pub(crate) fn starved(stage: &Stage) {

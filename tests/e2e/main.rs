@@ -36,7 +36,7 @@ const CASES: &[Case] = &[
     ("reboot::a_call_reboots_one_machine", reboot::by_the_call),
     ("figures::etcd_machines_and_credentials_tell_theirs", figures::seen),
     ("figures::a_clock_that_is_off_is_seen", figures::clock),
-    ("figures::a_slow_disk_shows_in_fsyncs", figures::slow_disk),
+    ("figures::a_slow_disk_shows_in_fsyncs_and_is_found", figures::slow_disk),
     ("figures::a_starved_machine_shows_stolen_time", figures::starved),
     ("check::a_healthy_cluster_is_healthy", check::healthy),
     ("check::nothing_is_known_where_no_credential_can_be_read", check::without_credentials),
