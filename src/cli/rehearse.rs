@@ -196,8 +196,12 @@ fn play(typed: &Typed, rehearsal: &Rehearsal, folder: &Folder) -> Exit {
                 telling.raw(&line);
             }
             if rehearsal.keep {
-                let how = "it goes on, a second a second, until Ctrl-C";
-                telling.raw(&format!("\nMODEL  {how}: defib --config {} status", folder.config().display()));
+                let config = folder.config();
+                let config = config.display();
+                telling.raw("\nMODEL  it goes on, a second a second, until Ctrl-C");
+                telling.raw(&format!("       defib --config {config} explain     why it acts or holds"));
+                telling
+                    .raw(&format!("       defib --config {config} dashboard   a link through which the page may act"));
             }
             telling.verdict = Some(verdict);
         }

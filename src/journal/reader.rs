@@ -91,11 +91,13 @@ impl Reader {
         Ok(Reader { connection, file })
     }
 
-    /// What was watched here last is a model, played by `defib rehearse`; also false where that cannot be read.
+    /// What is watched here is a model, played by `defib rehearse`: the oldest row says so, and nothing else ever writes to
+    /// such a journal. False where that cannot be read.
     #[must_use]
     pub fn is_model(&self) -> bool {
-        let start = self.recent_records(1, None, &["start"]).ok().and_then(|page| page.rows.into_iter().next());
-        start.is_some_and(|row| row.body.get("model").and_then(serde_json::Value::as_bool) == Some(true))
+        let query = "SELECT body ->> '$.model' FROM (SELECT kind, body FROM record ORDER BY seq LIMIT 1)
+                     WHERE kind = 'start' AND json_valid(body)";
+        self.connection.query_row(query, [], |row| row.get::<_, Option<bool>>(0)).is_ok_and(|model| model == Some(true))
     }
 
     /// The newest records, newest first: at most `limit`, of one cluster where it is named, of these kinds where any is.
