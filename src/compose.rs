@@ -15,6 +15,7 @@ pub fn settings(config: &Config, playbooks: Vec<Playbook>) -> Settings {
         nodes: cluster.nodes.iter().map(|node| node.name.clone()).collect(),
         sources: sources(cluster),
         armed: cluster.arm.iter().cloned().collect(),
+        maintenance: cluster.maintenance.clone(),
     };
     Settings {
         mode: config.mode,

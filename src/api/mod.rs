@@ -19,7 +19,7 @@ mod state;
 
 pub use answer::{Answer, Offer, Said, offered};
 pub use figures::Figures;
-pub use state::{Chain, Limit, Open, Pause, Route, Run, State, Told, told};
+pub use state::{Chain, Limit, Open, Pause, Proposed, Route, Run, State, Told, told};
 pub(crate) use state::{Frame, state};
 
 /// The version of every shape here; a field is added within a version, never renamed or taken away.

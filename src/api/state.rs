@@ -31,7 +31,7 @@ pub struct State {
     pub as_of_ms: i64,
     /// How long ago that was.
     pub age_ms: u64,
-    /// `observe` or `act`.
+    /// `observe`, `ask` or `act`.
     pub mode: String,
     /// The playbooks that may run in mode act.
     pub armed: Vec<String>,
@@ -55,6 +55,9 @@ pub struct State {
     pub limits: Vec<Limit>,
     /// The run that is under way.
     pub run: Option<Run>,
+    /// What waits for a person's approval, in mode ask.
+    #[serde(default)]
+    pub proposal: Option<Proposed>,
     /// The pauses in force.
     pub pauses: Vec<Pause>,
     /// Who answers at the virtual address; none: nobody does, or it cannot be told.
@@ -128,9 +131,26 @@ pub struct Run {
     pub phase: String,
 }
 
+/// A run that begins when a person approves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// The run's id.
+    pub run: String,
+    /// The playbook.
+    pub playbook: String,
+    /// The patient.
+    pub node: String,
+    /// It is forgotten then; Unix milliseconds.
+    pub until_ms: i64,
+}
+
 /// A pause in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
+    /// What pauses: `command`, `file` or `window`.
+    pub kind: String,
+    /// Of which class on nothing starts: `harmless`, `service` or `disruptive`.
+    pub holds: String,
     /// Who asked for it.
     pub by: String,
     /// Why.
@@ -255,10 +275,18 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
             node: run.node.clone(),
             phase: run.phase.to_owned(),
         }),
+        proposal: status.proposal.as_ref().map(|one| Proposed {
+            run: one.run.clone(),
+            playbook: one.playbook.clone(),
+            node: one.node.clone(),
+            until_ms: one.until.0,
+        }),
         pauses: status
             .pauses
             .iter()
             .map(|pause| Pause {
+                kind: pause.kind.name().to_owned(),
+                holds: pause.holds.to_string(),
                 by: pause.by.clone(),
                 reason: pause.reason.clone(),
                 since_ms: pause.since.0,

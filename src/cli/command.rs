@@ -1,5 +1,5 @@
-//! `defib pause`, `resume`, `ack`, `dashboard`: a word to the daemon. What changes anything returns only when it is in force and
-//! on the disk.
+//! `defib pause`, `resume`, `ack`, `approve`, `dashboard`: a word to the daemon. What changes anything returns only when it is
+//! in force and on the disk.
 
 use std::time::Duration;
 
@@ -77,6 +77,24 @@ pub(super) struct Dashboard {
     output: Output,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib status                   names what is proposed\n  \
+    defib approve R-3\n\n\
+    Good once, for the run that is named, while it waits. Every guard and limit is judged again.\n\
+    Exit codes: 0 the run has begun, 2 misuse, 3 held or no longer proposed, 4 no daemon answers in time")]
+pub(super) struct Approve {
+    /// The run that is proposed, such as R-3
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// In which cluster; may be left out where there is one
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
 /// A reason says something.
 fn words(text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -101,6 +119,11 @@ pub(super) fn ack(typed: Ack, config: &Config) -> Exit {
     let Ack { playbook, node, cluster, output } = typed;
     let asked = Asked { cluster, playbook: Some(playbook), node: Some(node), ..Asked::default() };
     tell("ack", &asked, output, config)
+}
+
+pub(super) fn approve(typed: Approve, config: &Config) -> Exit {
+    let Approve { run, cluster, output } = typed;
+    tell("approve", &Asked { cluster, run: Some(run), ..Asked::default() }, output, config)
 }
 
 fn tell(name: &str, asked: &Asked, output: Output, config: &Config) -> Exit {

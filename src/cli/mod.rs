@@ -88,6 +88,8 @@ enum Command {
     Dashboard(command::Dashboard),
     /// Say that a person has looked at a playbook that is exhausted on a node
     Ack(command::Ack),
+    /// Begin a run that is proposed, in mode ask
+    Approve(command::Approve),
     /// Show what the daemon knows, asking it first, then its journal
     Status(status::Typed),
     /// Show what was found, decided and done, from the journal
@@ -152,6 +154,7 @@ pub fn main() -> Exit {
         }
         Command::Pause(typed_pause) => with(&typed.config, |config, _| command::pause(typed_pause, &config)),
         Command::Resume(typed_resume) => with(&typed.config, |config, _| command::resume(typed_resume, &config)),
+        Command::Approve(typed_approve) => with(&typed.config, |config, _| command::approve(typed_approve, &config)),
         Command::Ack(typed_ack) => with(&typed.config, |config, _| command::ack(typed_ack, &config)),
         Command::Status(typed_status) => with(&typed.config, |config, _| status::main(&typed_status, &config)),
         Command::History(typed_history) => with(&typed.config, |config, _| history::main(&typed_history, &config)),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::lifeline::{self, Places};
+use super::maintenance;
 use super::read::path;
 use super::{Cluster, Credential, EtcdMetrics, Node, Ports, Talos};
 use crate::yaml::{self, Map, Place, Walk};
@@ -29,7 +30,19 @@ pub(super) struct Read {
 
 /// Reads one entry. What could not be read is left out of the result, and is a problem in `walk`.
 pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<Read> {
-    let keys = ["name", "vip", "arm", "ports", "nodes", "kubernetes", "etcd", "etcd-metrics", "talos", "lifeline"];
+    let keys = [
+        "name",
+        "vip",
+        "arm",
+        "maintenance",
+        "ports",
+        "nodes",
+        "kubernetes",
+        "etcd",
+        "etcd-metrics",
+        "talos",
+        "lifeline",
+    ];
     let map = walk.map(node, "a cluster", &keys)?;
     let name_node = walk.required(&map, "name");
     let name = name_node.and_then(|node| walk.name(node, "cluster name"));
@@ -37,6 +50,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
     let vip = vip_node.and_then(|node| socket(walk, node, "vip", Some(PORTS.apiserver)));
     let nodes = walk.required(&map, "nodes").map_or_else(Vec::new, |node| nodes(walk, node, vip));
     let armed = map.get("arm").map_or_else(Vec::new, |node| arm(walk, node));
+    let maintenance = map.get("maintenance").map_or_else(Vec::new, |node| maintenance::read(walk, node));
     let asked = map.get("kubernetes").is_some();
     let lifeline = map.get("lifeline").map(|node| lifeline::read(walk, node, folder, asked));
     let (lifeline, lifeline_places) = lifeline.unwrap_or_default();
@@ -60,6 +74,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
             etcd,
             talos: talos(walk, &map, folder),
             arm,
+            maintenance,
             lifeline,
         },
     })

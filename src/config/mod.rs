@@ -6,6 +6,7 @@
 
 mod cluster;
 mod lifeline;
+mod maintenance;
 mod read;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+pub use defib_engine::maintenance::Maintenance;
 pub use defib_engine::settings::Mode;
 pub use lifeline::{Kubeconfig, Lifeline};
 pub use read::{read, read_with};
@@ -60,6 +62,8 @@ pub struct Cluster {
     pub talos: Option<Talos>,
     /// The playbooks that may run here in mode `act`.
     pub arm: Vec<String>,
+    /// When nothing, or nothing disruptive, is started by itself; at most 16.
+    pub maintenance: Vec<Maintenance>,
     /// The way to the API servers past the virtual address; none: there is none.
     pub lifeline: Option<Lifeline>,
 }

@@ -118,10 +118,11 @@ fn mode(walk: &Walk<'_>, map: &Map<'_>) -> Option<Mode> {
     let Some(node) = map.get("mode") else { return Some(Mode::default()) };
     let find = |text: &str| match text {
         "observe" => Some(Mode::Observe),
+        "ask" => Some(Mode::Ask),
         "act" => Some(Mode::Act),
         _ => None,
     };
-    walk.word(node.place, walk.text(node, "mode")?, "mode", find, ["observe", "act"].into_iter())
+    walk.word(node.place, walk.text(node, "mode")?, "mode", find, ["observe", "ask", "act"].into_iter())
 }
 
 fn listen(walk: &Walk<'_>, node: &Node) -> Option<SocketAddr> {

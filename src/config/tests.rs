@@ -145,7 +145,7 @@ clusters:
     assert_eq!(
         found,
         [
-            "1:7: mode \"acting\" is not one of observe, act",
+            "1:7: mode \"acting\" is not one of observe, ask, act",
             "2:9: listen 0.0.0.0:9870 is reachable from outside; only a loopback address is served",
             "3:1: the file has no key \"jurnal\"; did you mean \"journal\"",
             "4:12: canary 192.0.2.1:9 is part of a cluster; it must lie outside to tell whether we are connected",
@@ -166,7 +166,7 @@ clusters:
             "15:11: a credential is a map of ca, certificate, key",
             "16:12: talos lacks the key \"talosconfig\"",
             "17:5: a cluster lacks the key \"nodes\"",
-            "18:5: a cluster is a map of name, vip, arm, ports, nodes, kubernetes, etcd, etcd-metrics, talos, lifeline",
+            "18:5: a cluster is a map of name, vip, arm, maintenance, ports, nodes, kubernetes, etcd, etcd-metrics, talos, lifeline",
         ]
     );
 }
@@ -257,6 +257,43 @@ fn an_armed_playbook_must_exist() {
         (config.clusters[0].arm[0].as_str(), playbooks.len()),
         ("restart-kubelet", crate::playbook::SHIPPED.len())
     );
+}
+
+#[test]
+fn maintenance_windows_are_read() {
+    let lines = "    maintenance:\n      - { days: [sat, sun], from: 02:00, to: 04:30, offset: '+01:00', hold: everything }\n      \
+                 - { days: [mon], from: 22:00, to: 01:00, hold: disruptive }\n      - { days: [tue], from: 00:00, to: 24:00, hold: disruptive }";
+    let config = read_text(with(lines)).unwrap();
+    let windows = &config.clusters[0].maintenance;
+    let words: Vec<_> = windows.iter().map(|window| window.words.as_str()).collect();
+    assert_eq!(words, ["sat, sun 02:00 to 04:30 +01:00", "mon 22:00 to 01:00 UTC", "tue 00:00 to 24:00 UTC"]);
+    let lengths: Vec<_> = windows.iter().map(|window| window.length.as_secs() / 60).collect();
+    assert_eq!(lengths, [150, 180, 1_440]);
+    assert_eq!((windows[0].offset_minutes, windows[1].offset_minutes), (60, 0));
+    assert!(windows[0].holds < windows[1].holds);
+}
+
+#[test]
+fn every_mistake_of_a_maintenance_window_is_found() {
+    let lines = "    maintenance:\n      - { days: [sat, sat, someday], from: 24:00, to: 2:00, offset: +15:00, hold: nothing }\n      \
+                 - { days: [], from: 01:00, to: 01:00, hold: disruptive }\n      - { days: mon, from: 01:60, till: 1 }";
+    let found = problems(with(lines)).join("\n");
+    for expected in [
+        "day sat stands on line",
+        "day \"someday\" is not one of mon",
+        "from \"24:00\" is not a time of the day",
+        "to \"2:00\" is not a time",
+        "offset \"+15:00\" is not one from UTC",
+        "hold \"nothing\" is not one of everything, disruptive",
+        "days is empty",
+        "from and to are the same",
+        "days is a list",
+        "from \"01:60\"",
+        "a maintenance window has no key \"till\"",
+        "lacks the key \"hold\"",
+    ] {
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
 }
 
 proptest! {

@@ -6,6 +6,7 @@
 
 mod commands;
 mod decide;
+mod propose;
 mod recover;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use commands::Desk;
 use decide::Judged;
+use propose::Proposals;
 
 use crate::burst::{Allowance, Bursts};
 use crate::command::Pause;
@@ -60,6 +62,7 @@ pub(crate) struct Cluster {
     holds: Holds,
     ledger: Ledger,
     ladders: Ladders,
+    proposals: Proposals,
     store_answers: bool,
     /// The oldest batch that is not answered was handed out then.
     store_owes_since: Option<Tick>,
@@ -123,6 +126,7 @@ impl Cluster {
             holds: Holds::default(),
             ledger: seed.ledger,
             ladders: Ladders::default(),
+            proposals: Proposals::default(),
             store_answers: true,
             store_owes_since: None,
             outcomes: Vec::new(),
@@ -391,6 +395,7 @@ impl Cluster {
                 node: run.patient.clone(),
                 phase: run.phase.name(),
             }),
+            proposal: self.proposed(now),
             pauses: self.desk.pauses_since(None).map(|(pause, _)| pause.clone()).collect(),
             vip_holder: self.view(now, elsewhere).vip_holder().cloned(),
             route: self.router.route().clone(),

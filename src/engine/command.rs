@@ -59,6 +59,13 @@ pub enum Ask {
     Preview(Recover),
     /// Do it.
     Recover(Recover),
+    /// Begin the run that is proposed, in mode ask.
+    Approve {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// Its id.
+        run: String,
+    },
 }
 
 impl Ask {
@@ -67,7 +74,7 @@ impl Ask {
     pub fn cluster(&self) -> Option<&ClusterId> {
         match self {
             Ask::Pause { cluster, .. } | Ask::Resume { cluster } => cluster.as_ref(),
-            Ask::Ack { cluster, .. } => Some(cluster),
+            Ask::Ack { cluster, .. } | Ask::Approve { cluster, .. } => Some(cluster),
             Ask::Preview(recover) | Ask::Recover(recover) => Some(&recover.cluster),
         }
     }
@@ -169,7 +176,9 @@ impl Plan {
 /// A pause in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// Who asked for it; the file's name where a file pauses.
+    /// What pauses.
+    pub kind: PauseKind,
+    /// Who asked for it; the file's name where a file pauses, the window where one does.
     pub by: String,
     /// Why.
     pub reason: String,
@@ -177,4 +186,29 @@ pub struct Pause {
     pub since: UnixMs,
     /// Until when; none: a file, until it is gone.
     pub until: Option<UnixMs>,
+    /// Playbooks of this class and worse are not started.
+    pub holds: ActionClass,
+}
+
+/// What pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseKind {
+    /// A person's command.
+    Command,
+    /// A file that a person made.
+    File,
+    /// A maintenance window of the configuration.
+    Window,
+}
+
+impl PauseKind {
+    /// The public name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PauseKind::Command => "command",
+            PauseKind::File => "file",
+            PauseKind::Window => "window",
+        }
+    }
 }

@@ -24,6 +24,7 @@ pub mod incident;
 mod ladder;
 pub mod latch;
 pub mod ledger;
+pub mod maintenance;
 pub mod membership;
 mod news;
 pub mod observation;

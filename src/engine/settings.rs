@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::maintenance::Maintenance;
 use crate::observation::{ClusterId, NodeName, ProbeKind};
 use crate::playbook::Playbook;
 
@@ -12,6 +13,8 @@ pub enum Mode {
     /// It says what it would do, and touches nothing.
     #[default]
     Observe,
+    /// It proposes the armed playbooks, and runs one that a person approves, within every guard and limit.
+    Ask,
     /// It runs the armed playbooks, within every guard and limit.
     Act,
 }
@@ -20,6 +23,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Mode::Observe => "observe",
+            Mode::Ask => "ask",
             Mode::Act => "act",
         })
     }
@@ -49,6 +53,8 @@ pub struct ClusterSettings {
     /// The kinds of probe that the configuration has a credential and an address for. What needs any other kind is *not
     /// asked*, and said so.
     pub sources: BTreeSet<ProbeKind>,
-    /// The playbooks that may run here in mode `act`.
+    /// The playbooks that may run here in modes `ask` and `act`.
     pub armed: BTreeSet<String>,
+    /// When less is done.
+    pub maintenance: Vec<Maintenance>,
 }

@@ -30,7 +30,9 @@ pub struct Status {
     pub limits: Vec<LimitUse>,
     /// The run that is under way.
     pub run: Option<RunStatus>,
-    /// The pauses in force: by command, by file.
+    /// What waits for a person's approval.
+    pub proposal: Option<Proposed>,
+    /// The pauses in force: by command, by file, by a maintenance window.
     pub pauses: Vec<Pause>,
     /// Who answers at the virtual address, told by its certificate; none: nobody does, or it cannot be told.
     pub vip_holder: Option<NodeName>,
@@ -135,6 +137,19 @@ pub struct RunStatus {
     pub node: NodeName,
     /// What it is doing, in a word.
     pub phase: &'static str,
+}
+
+/// A run that begins when a person approves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// The run's id.
+    pub run: String,
+    /// The playbook.
+    pub playbook: String,
+    /// The patient.
+    pub node: NodeName,
+    /// It is forgotten then.
+    pub until: UnixMs,
 }
 
 impl Status {

@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use defib_engine::command::Pause;
+use defib_engine::command::{Pause, PauseKind};
 use defib_engine::event::{Ack, Kept, Saved};
 use defib_engine::ledger::Reservation;
 use defib_engine::playbook::ActionClass;
@@ -192,7 +192,8 @@ fn obey(saved: &mut Saved, cluster: &str, at: UnixMs, body: &Value, now: Option<
         Some("pause") => {
             let until = body.get("until_ms").and_then(Value::as_i64).map(UnixMs);
             let (by, reason) = (text("by").unwrap_or_default(), text("reason").unwrap_or_default());
-            let what = Pause { by, reason, since: at, until };
+            let (kind, holds) = (PauseKind::Command, ActionClass::Harmless);
+            let what = Pause { kind, by, reason, since: at, until, holds };
             saved.pauses.insert(cluster.to_owned(), Kept { what, at, age });
         }
         Some("resume") => drop(saved.pauses.remove(cluster)),

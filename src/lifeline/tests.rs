@@ -62,6 +62,7 @@ impl Scene {
             etcd_metrics: None,
             talos: None,
             arm: Vec::new(),
+            maintenance: Vec::new(),
             lifeline: Some(Lifeline { listen: Some(address), connections, kubeconfig: None }),
         };
         let saved = BTreeMap::from([("prod".to_owned(), route)]);

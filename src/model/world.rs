@@ -65,6 +65,7 @@ pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
         sources: sources.collect(),
         armed: playbooks.iter().map(|playbook| playbook.name.clone()).collect(),
+        maintenance: Vec::new(),
     };
     Settings {
         mode,

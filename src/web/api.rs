@@ -48,6 +48,8 @@ pub type Reply = Response<BoxBody<Bytes, Infallible>>;
 pub struct Asked {
     /// Which cluster; none: all (pause, resume), or the only one.
     pub cluster: Option<String>,
+    /// Which run (approve).
+    pub run: Option<String>,
     /// Why (pause).
     pub reason: Option<String>,
     /// For how long, in milliseconds (pause).
@@ -132,6 +134,7 @@ fn meant(hub: &Hub, name: &str, asked: Asked) -> Result<Option<Ask>, String> {
             playbook: given("the playbook", asked.playbook)?,
             node: given("the node", asked.node)?,
         },
+        "approve" => Ask::Approve { cluster: one(asked.cluster)?, run: given("the run", asked.run)? },
         "recover" => {
             let recover = Recover {
                 cluster: one(asked.cluster)?,

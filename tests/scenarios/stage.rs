@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use defib_engine::command::{Ask, Command, Pause, Recover, Reply};
+use defib_engine::command::{Ask, Command, Pause, PauseKind, Recover, Reply};
 use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Ready, Saved, Step};
 use defib_engine::fleet::Fleet;
 use defib_engine::ledger::Reservation;
+use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Intent, Order, Outcome, Record, StepId};
@@ -93,9 +94,11 @@ impl Stage {
                     settings.canaries = (1..=count).map(|number| format!("192.0.2.25{number}")).collect();
                 }
                 ["observe"] => settings.mode = Mode::Observe,
+                ["ask"] => settings.mode = Mode::Ask,
                 ["act"] => settings.mode = Mode::Act,
                 ["once"] => settings.seen_once = true,
                 ["armed", names @ ..] => own.armed = names.iter().map(ToString::to_string).collect(),
+                ["maintenance", day, from, "to", to, hold] => own.maintenance.push(window(day, from, to, hold)?),
                 ["without", kinds @ ..] => {
                     for name in kinds {
                         let kind = ProbeKind::named(name).ok_or_else(|| format!("no probe is called {name}"))?;
@@ -224,6 +227,7 @@ impl Stage {
                 let (playbook, node) = rest.split_once(' ').ok_or("ack PLAYBOOK NODE")?;
                 Ask::Ack { cluster, playbook: playbook.to_owned(), node: node.to_owned() }
             }
+            "approve" => Ask::Approve { cluster, run: rest.to_owned() },
             "preview" => Ask::Preview(self.wish(rest)?),
             "recover" => Ask::Recover(self.wish(rest)?),
             _ => return Err(format!("nobody can ask `{verb}`")),
@@ -407,7 +411,9 @@ impl Stage {
             match record {
                 Record::Incident { incident, .. } => raise(&mut self.journal.last_incident, batch, number(incident)),
                 Record::Command { by, order } => self.obey(by, order, batch),
-                Record::Decision { run, .. } => raise(&mut self.journal.last_run, batch, number(run)),
+                Record::Decision { run, .. } | Record::Announced { run, .. } => {
+                    raise(&mut self.journal.last_run, batch, number(run))
+                }
                 Record::Route { route, .. } => drop(self.journal.routes.insert(batch.cluster.clone(), route.clone())),
                 _ => {}
             }
@@ -434,7 +440,14 @@ impl Stage {
         let (cluster, at) = (batch.cluster.clone(), batch.at);
         match order {
             Order::Pause { reason, until } => {
-                let what = Pause { by: by.to_owned(), reason: reason.clone(), since: at, until: Some(*until) };
+                let what = Pause {
+                    kind: PauseKind::Command,
+                    by: by.to_owned(),
+                    reason: reason.clone(),
+                    since: at,
+                    until: Some(*until),
+                    holds: ActionClass::Harmless,
+                };
                 self.journal.pauses.insert(cluster, Kept { what, at, age: None });
             }
             Order::Resume => drop(self.journal.pauses.remove(&cluster)),
@@ -488,6 +501,31 @@ impl Stage {
         }
         self.would = would;
     }
+}
+
+/// `thu 00:10 to 00:20 disruptive`, in UTC.
+fn window(day: &str, from: &str, to: &str, hold: &str) -> Result<Maintenance, String> {
+    let minutes = |text: &str| {
+        let (hours, minutes) = text.split_once(':')?;
+        Some(hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?)
+    };
+    let wrong = || format!("`{day} {from} to {to} {hold}` is no maintenance window");
+    let (began, ended) = minutes(from).zip(minutes(to)).filter(|(began, ended)| began < ended).ok_or_else(wrong)?;
+    let mut days = [false; 7];
+    let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    *names.iter().position(|name| *name == day).and_then(|index| days.get_mut(index)).ok_or_else(wrong)? = true;
+    Ok(Maintenance {
+        days,
+        from: Duration::from_secs(began * 60),
+        length: Duration::from_secs((ended - began) * 60),
+        offset_minutes: 0,
+        holds: match hold {
+            "everything" => ActionClass::Service,
+            "disruptive" => ActionClass::Disruptive,
+            _ => return Err(wrong()),
+        },
+        words: format!("{day} {from} to {to} UTC"),
+    })
 }
 
 fn raise(numbers: &mut BTreeMap<ClusterId, u64>, batch: &Batch, number: u64) {

@@ -133,6 +133,12 @@ pub(crate) fn status(status: &Status, at: Tick) -> Vec<String> {
             lines.push(line(at, "held", &text));
         }
     }
+    if let Some(one) = &status.proposal {
+        lines.push(line(at, "proposed", &format!("{} {} {}", one.run, one.playbook, one.node)));
+    }
+    for pause in &status.pauses {
+        lines.push(line(at, "paused", &format!("by {}: {}", pause.by, pause.reason)));
+    }
     if let Some(run) = &status.run {
         lines.push(line(at, "run", &format!("{} {} {}: {}", run.id, run.playbook, run.node, run.phase)));
     }

@@ -96,7 +96,9 @@ impl Watch {
         }
         let node = model.nodes.get(&deed.node);
         let own_ready = lasts(self.ready_since.get(&deed.node));
-        if own_ready && node.is_some_and(|node| node.kubelet.runs() && node.etcd.runs()) {
+        // The step itself has started what it starts by now.
+        let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
+        if own_ready && node.is_some_and(|node| ran(node.kubelet) && ran(node.etcd)) {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
         let another_ready = self.ready_since.iter().any(|(name, since)| *name != deed.node && lasts(Some(since)));

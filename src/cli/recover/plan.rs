@@ -28,7 +28,12 @@ pub(crate) fn headline(state: &State) -> Vec<String> {
     }
     for pause in &state.pauses {
         let until = pause.until_ms.map_or_else(|| "its file is gone".to_owned(), wall::date_time);
-        lines.push(format!("    PAUSED by {} until {until}: {} (defib resume)", pause.by, pause.reason));
+        let way_out = if pause.kind == "command" { " (defib resume)" } else { "" };
+        lines.push(format!("    PAUSED by {} until {until}: {}{way_out}", pause.by, pause.reason));
+    }
+    if let Some(one) = &state.proposal {
+        let until = wall::date_time(one.until_ms);
+        lines.push(format!("    PROPOSED {} on {} until {until}: defib approve {}", one.playbook, one.node, one.run));
     }
     if let Some(run) = &state.run {
         lines.push(format!("    {} {} on {} is {}", run.run, run.playbook, run.node, run.phase));

@@ -5,7 +5,7 @@ use crate::settings::Mode;
 
 pub(crate) static CHECK: Check = Check {
     name: "authority",
-    meaning: "the mode is act, the playbook is armed for the cluster, and nobody paused it; or a person asks for it",
+    meaning: "the mode is act, the playbook is armed for the cluster, and neither a pause nor a maintenance window holds it; or a person asks for it, or approves it in mode ask",
     takes_duration: false,
     needs: nothing,
     judge,
@@ -13,7 +13,7 @@ pub(crate) static CHECK: Check = Check {
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Person });
-    if let Some((pause, lifts)) = case.pauses.first() {
+    if let Some((pause, lifts)) = case.pauses.iter().find(|(pause, _)| pause.holds <= case.playbook.class()) {
         let text = format!("paused by {}: {}", pause.by, pause.reason);
         return Err(Hold { check: CHECK.name, text, lifts: lifts.clone() });
     }
@@ -25,6 +25,10 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     }
     if !case.view.settings.armed.contains(&case.playbook.name) {
         return hold(format!("{} is not armed for {}", case.playbook.name, case.view.cluster));
+    }
+    if case.mode == Mode::Ask {
+        let text = "mode is ask: a person must approve it".to_owned();
+        return Err(Hold { check: CHECK.name, text, lifts: Lift::Approval });
     }
     Ok("mode act, armed".to_owned())
 }

@@ -198,6 +198,8 @@ pub enum Lift {
     Journal,
     /// Only a person.
     Person,
+    /// A person's approval of what is proposed.
+    Approval,
     /// A person's acknowledgement.
     Ack,
     /// Nothing that defib can name: the patient must change by itself.
@@ -215,6 +217,7 @@ impl Lift {
             Lift::RunEnds => "when that run ends".to_owned(),
             Lift::Journal => "when the journal answers".to_owned(),
             Lift::Person => "only by a person".to_owned(),
+            Lift::Approval => "when a person approves it (defib approve)".to_owned(),
             Lift::Ack => "when a person acknowledges it (defib ack)".to_owned(),
             Lift::Patient => "when the patient changes".to_owned(),
         }

@@ -5,9 +5,11 @@
 
 use super::Cluster;
 use crate::check::Lift;
-use crate::command::{Ask, Command, PAUSE_MAX, Pause, Person, Preview, Recover, Reply, WORDS_MAX};
+use crate::command::{Ask, Command, PAUSE_MAX, Pause, PauseKind, Person, Preview, Recover, Reply, WORDS_MAX};
 use crate::event::{Kept, Ready};
+use crate::maintenance::InForce;
 use crate::observation::NodeName;
+use crate::playbook::ActionClass;
 use crate::record::{Batch, Order, Record};
 use crate::run::Run;
 use crate::time::{Human, Now, Tick};
@@ -31,6 +33,8 @@ pub(super) struct Desk {
     paused: Option<Paused>,
     /// What the pause file says, and since when it is there.
     file: Option<(Pause, Tick)>,
+    /// The maintenance windows in force.
+    windows: InForce,
 }
 
 /// A pause by command.
@@ -70,13 +74,16 @@ impl Desk {
         let by_command = self.paused.iter().filter(move |paused| later(paused.taken));
         let by_command = by_command.map(|paused| (&paused.pause, Lift::At(paused.ends)));
         let by_file = self.file.iter().filter(move |(_, taken)| later(*taken));
-        by_command.chain(by_file.map(|(file, _)| (file, Lift::Person)))
+        let windows = self.windows.iter().filter(move |(_, began, _)| later(*began));
+        let windows = windows.map(|(pause, _, lifts)| (pause, lifts));
+        by_command.chain(by_file.map(|(file, _)| (file, Lift::Person))).chain(windows)
     }
 
     /// Takes what the pause file says.
     pub(super) fn heard_file(&mut self, reason: Option<String>, now: Now) {
         let (since, taken) = self.file.take().map_or((now.wall, now.mono), |(file, taken)| (file.since, taken));
-        let pause = |reason: String| Pause { by: PAUSE_FILE.to_owned(), reason: cut(&reason), since, until: None };
+        let (kind, by, holds) = (PauseKind::File, PAUSE_FILE.to_owned(), ActionClass::Harmless);
+        let pause = |reason: String| Pause { kind, by, reason: cut(&reason), since, until: None, holds };
         self.file = reason.map(|reason| (pause(reason), taken));
     }
 
@@ -109,6 +116,7 @@ fn unwritten(reply: &Reply, why: &str) -> Reply {
 impl Cluster {
     /// Takes what was asked since the last poll, and ends a pause whose time has come.
     pub(super) fn take_orders(&mut self, now: Now, batch: &mut Batch) -> Vec<Command> {
+        self.desk.windows.judge(&self.settings.maintenance, now);
         if self.desk.paused.as_ref().is_some_and(|paused| paused.ends <= now.mono) {
             self.desk.paused = None;
         }
@@ -120,7 +128,7 @@ impl Cluster {
                 Ask::Pause { reason, for_, .. } => self.pause(&by, &reason, for_, now, batch),
                 Ask::Resume { .. } => self.resume(),
                 Ask::Ack { playbook, node, .. } => self.ack(playbook, node, now),
-                ask @ (Ask::Preview(_) | Ask::Recover(_)) => {
+                ask @ (Ask::Preview(_) | Ask::Recover(_) | Ask::Approve { .. }) => {
                     later.push(Command { id, by, ask });
                     continue;
                 }
@@ -158,7 +166,14 @@ impl Cluster {
             return Err(Reply::Refused(format!("{text}; resume first where that is to end sooner")));
         }
         let until = batch.at.after(for_);
-        let pause = Pause { by: by.to_owned(), reason: reason.clone(), since: batch.at, until: Some(until) };
+        let pause = Pause {
+            kind: PauseKind::Command,
+            by: by.to_owned(),
+            reason: reason.clone(),
+            since: batch.at,
+            until: Some(until),
+            holds: ActionClass::Harmless,
+        };
         self.desk.paused = Some(Paused { pause, ends: now.mono + for_, taken: now.mono });
         let text = format!("{} is paused for {}: nothing is started by itself", self.id, Human(for_));
         Ok((Order::Pause { reason, until }, text))
@@ -168,6 +183,9 @@ impl Cluster {
         if self.desk.paused.take().is_none() {
             return Err(Reply::Nothing(match &self.desk.file {
                 Some((file, _)) => format!("{} is paused by {}, and until that is gone", self.id, file.by),
+                None if self.desk.windows.iter().next().is_some() => {
+                    format!("{} is paused by a maintenance window of the configuration alone", self.id)
+                }
                 None => format!("{} is not paused", self.id),
             }));
         }
@@ -204,6 +222,11 @@ impl Cluster {
             let (wish, act) = match ask {
                 Ask::Preview(wish) => (wish, false),
                 Ask::Recover(wish) => (wish, true),
+                Ask::Approve { run, .. } => {
+                    let reply = self.approve(id, &run, by, now, elsewhere, batch, ready);
+                    self.desk.replies.extend(reply.map(|reply| (id, reply)));
+                    continue;
+                }
                 Ask::Pause { .. } | Ask::Resume { .. } | Ask::Ack { .. } => continue,
             };
             let person = Person { by, since: now.mono, waive_for: wish.waive_for, pass_limits: wish.pass_limits };
@@ -263,7 +286,8 @@ impl Cluster {
             });
         };
         let by = person.by.clone();
-        let run = self.begin(&chosen.judged, Some(person), now, batch, ready);
+        let run = self.next_run();
+        let run = self.begin(run, &chosen.judged, Some(person), now, batch, ready);
         let order = Order::Recover {
             run: run.clone(),
             playbook: chosen.plan.playbook.clone(),
@@ -272,8 +296,13 @@ impl Cluster {
             pass_limits: wish.pass_limits,
         };
         batch.records.push(Record::Command { by, order });
-        self.desk.waiting.push((batch.id, id, Reply::Started { run }));
+        self.answer_when_stored(batch.id, id, Reply::Started { run });
         None
+    }
+
+    /// An answer that leaves when the batch is durable.
+    pub(super) fn answer_when_stored(&mut self, batch: u64, id: u64, reply: Reply) {
+        self.desk.waiting.push((batch, id, reply));
     }
 
     /// Answers what may be answered.

@@ -14,6 +14,7 @@ use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, Record};
 use crate::run::{Phase, Run};
+use crate::settings::Mode;
 use crate::time::{Human, Now, Tick};
 use crate::tracked::Tracked;
 use crate::view::{Elsewhere, View};
@@ -159,23 +160,33 @@ impl Cluster {
         if now.mono < self.choose_after || self.seen_once {
             return;
         }
+        if self.mode == Mode::Ask {
+            return self.propose(judged, now, batch);
+        }
         let Some(chosen) = judged.iter().find(|one| one.judgement.holds.is_empty()) else { return };
-        self.begin(chosen, None, now, batch, ready);
+        let id = self.next_run();
+        self.begin(id, chosen, None, now, batch, ready);
+    }
+
+    /// The id of the next run.
+    pub(super) fn next_run(&mut self) -> String {
+        self.last_run += 1;
+        format!("R-{}", self.last_run)
     }
 
     /// Begins a run: announces it, or asks for its fresh probes at once. A person who asks has seen it announced.
     pub(super) fn begin(
         &mut self,
+        id: String,
         chosen: &Judged,
         person: Option<Person>,
         now: Now,
         batch: &mut Batch,
         ready: &mut Ready,
     ) -> String {
-        self.last_run += 1;
         let key = chosen.key();
         let mut run = Run {
-            id: format!("R-{}", self.last_run),
+            id,
             incident: self.incidents.of(&key).map(|incident| incident.id.clone()),
             playbook: Arc::clone(&chosen.playbook),
             patient: chosen.node.clone(),

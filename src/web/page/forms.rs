@@ -2,7 +2,7 @@
 //! without a script; each carries the token and a number of its own. A browser that may only look is shown how to come in.
 
 use defib_engine::check::Lift;
-use defib_engine::command::{Plan, Preview};
+use defib_engine::command::{PauseKind, Plan, Preview};
 use defib_engine::status::Status;
 use defib_engine::time::Tick;
 
@@ -48,7 +48,7 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
             });
         }
         if let Some(stamp) = scene.stamp
-            && scene.status.is_some_and(|status| status.pauses.iter().any(|pause| pause.until.is_some()))
+            && scene.status.is_some_and(|status| status.pauses.iter().any(|pause| pause.kind == PauseKind::Command))
         {
             form(&root, "resume", stamp, html, |html| {
                 html.leaf("button", &[("type", &"submit")], format!("Resume {}", scene.watched.name));

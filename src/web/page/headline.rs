@@ -2,6 +2,7 @@
 
 use defib_engine::diagnosis;
 use defib_engine::finding::Layer;
+use defib_engine::playbook::ActionClass;
 use defib_engine::record::FindingKey;
 use defib_engine::route::{Route, WELL_FOR};
 use defib_engine::settings::Mode;
@@ -171,7 +172,7 @@ pub(super) fn doing(mode: Mode, status: &Status) -> String {
     if let Some(run) = &status.run {
         return format!("{} on {}, {}: {}.", run.playbook, run.node, run.id, run.phase);
     }
-    if let Some(pause) = status.pauses.first() {
+    if let Some(pause) = status.pauses.iter().find(|pause| pause.holds <= ActionClass::Service) {
         return format!("nothing by itself: paused by {}.", pause.by);
     }
     if status.decisions.is_empty() {
@@ -190,6 +191,13 @@ pub(super) fn doing(mode: Mode, status: &Status) -> String {
     match mode {
         _ if would.is_empty() => "nothing: every playbook that is called for is held; see below why.".to_owned(),
         Mode::Observe => format!("nothing, in mode observe; it would run {would}."),
+        Mode::Ask => match &status.proposal {
+            Some(one) => format!(
+                "waits for a person to approve {} on {}: review the recovery, or defib approve {}.",
+                one.playbook, one.node, one.run
+            ),
+            None => format!("nothing: {would} waits for a person's permission alone."),
+        },
         Mode::Act if free.is_empty() => format!("nothing: {would} waits for a person's permission alone."),
         Mode::Act => format!("about to run {free}."),
     }

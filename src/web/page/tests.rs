@@ -297,6 +297,8 @@ fn several_clusters_stand_worst_first() {
 #[test]
 fn a_pause_is_shown_with_its_author_its_reason_and_its_end() {
     let pause = defib_engine::command::Pause {
+        kind: defib_engine::command::PauseKind::Command,
+        holds: defib_engine::playbook::ActionClass::Harmless,
         by: "ann@ops <b>".to_owned(),
         reason: "host <i>maintenance</i>".to_owned(),
         since: UnixMs(NOW_MS - 60_000),
