@@ -591,6 +591,10 @@ fn a_rehearsal_that_goes_on_answers_as_a_daemon_does_and_says_that_it_is_a_model
         let (code, said, complained) = said(asking.arg("--config").arg(&config).arg(command).output().unwrap());
         assert!(code == 0 && said.contains("MODEL"), "{command} {code}: {said}{complained}");
     }
+    let mut pausing = Command::new(DEFIB);
+    pausing.arg("--config").arg(&config).args(["pause", "--reason", "a word", "--for", "1h", "--output", "json"]);
+    let paused: Value = serde_json::from_str(&said(pausing.output().unwrap()).1).unwrap();
+    assert_eq!((&paused["model"], &paused["answer"]), (&Value::Bool(true), &Value::from("done")), "{paused:#}");
     let mut stream = std::net::TcpStream::connect(&free).unwrap();
     write!(stream, "GET /clusters/model HTTP/1.1\r\nHost: {free}\r\nConnection: close\r\n\r\n").unwrap();
     let mut page = String::new();

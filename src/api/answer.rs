@@ -11,6 +11,9 @@ use super::{CheckText, HoldText, Named, VERSION};
 pub struct Answer {
     /// [`VERSION`].
     pub version: u32,
+    /// It is about a model: nothing of it is real.
+    #[serde(default)]
+    pub model: bool,
     /// What kind of answer it is.
     pub answer: Said,
     /// In words.
@@ -76,6 +79,7 @@ impl Answer {
     pub fn of(reply: &Reply, now: Tick) -> Answer {
         let bare = |answer, text: &str| Answer {
             version: VERSION,
+            model: false,
             answer,
             text: text.to_owned(),
             run: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::call::{Caller, unreached};
 use super::{Exit, Output, error_line, known, out, out_json, runtime};
-use crate::api::{Answer, Said};
+use crate::api::{Answer, MODEL, Said};
 use crate::config::Config;
 use crate::web::api::Asked;
 
@@ -146,6 +146,9 @@ fn show(answer: &Answer, output: Output) -> Exit {
         Said::Refused | Said::Held | Said::Changed => Exit::Held,
         Said::Unknown => Exit::CannotTell,
     };
+    if answer.model && output == Output::Text {
+        out(MODEL);
+    }
     match (output, exit) {
         (Output::Json, _) => return out_json(answer).max(exit),
         (Output::Text, Exit::Well) => out(&answer.text),

@@ -152,7 +152,7 @@ fn meant(hub: &Hub, name: &str, asked: Asked) -> Result<Option<Ask>, String> {
 
 async fn answer(hub: &Arc<Hub>, by: String, ask: Ask) -> Reply {
     match hub.ask(by, ask).await {
-        Ok(reply) => json(&Answer::of(&reply, hub.clock().tick())),
+        Ok(reply) => json(&Answer { model: hub.settled().model, ..Answer::of(&reply, hub.clock().tick()) }),
         Err(error @ (HubError::Silent | HubError::Cut)) => {
             bare(StatusCode::GATEWAY_TIMEOUT, Said::Unknown, error.to_string())
         }
@@ -202,7 +202,7 @@ pub(super) fn refused(status: StatusCode, text: String) -> Reply {
 }
 
 fn bare(status: StatusCode, answer: Said, text: String) -> Reply {
-    let answer = Answer { version: api::VERSION, answer, text, run: None, plans: Vec::new() };
+    let answer = Answer { version: api::VERSION, answer, text, model: false, run: None, plans: Vec::new() };
     whole(status, "application/json", serde_json::to_vec(&answer).unwrap_or_default())
 }
 

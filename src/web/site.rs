@@ -123,10 +123,10 @@ impl Site {
             ["", "api", "v1", rest @ ..] if rest != ["events"] => {
                 api::get(&self.hub, "dashboard".to_owned(), path, &api::query(raw)).await
             }
-            ["", "assets", name] => asset(name).unwrap_or_else(missing),
+            ["", "assets", name] => asset(name).unwrap_or_else(|| self.missing()),
             ["", "clusters", name, "recover"] => self.review(&plain(name), query, headers).await,
             ["", "clusters", name] => self.cluster(&plain(name), query, headers).await,
-            _ => missing(),
+            _ => self.missing(),
         }
     }
 
@@ -147,12 +147,20 @@ impl Site {
         Age { as_of_ms: now.wall.before(late).0, late, tick: now.mono, model: self.hub.settled().model }
     }
 
+    fn message(&self, title: &str, text: &str, back: &str) -> String {
+        page::message(title, text, back, self.hub.settled().model)
+    }
+
+    fn missing(&self) -> Answer {
+        html(StatusCode::NOT_FOUND, self.message("Not here", "There is no such page, or no such cluster.", "/"))
+    }
+
     /// A link was followed.
     fn opened(&self, key: &str) -> Answer {
         let Some(cookie) = self.door.open(key).and_then(|cookie| HeaderValue::from_str(&cookie).ok()) else {
             let why =
                 "This link was followed before, or is older than five minutes: `defib dashboard` prints a new one.";
-            return html(StatusCode::FORBIDDEN, page::message("Nothing was opened", why, "/"));
+            return html(StatusCode::FORBIDDEN, self.message("Nothing was opened", why, "/"));
         };
         let mut answer = elsewhere("/");
         answer.headers_mut().insert(SET_COOKIE, cookie);
@@ -161,7 +169,7 @@ impl Site {
 
     async fn cluster(&self, name: &str, query: &Form, headers: &HeaderMap) -> Answer {
         let Some(watched) = self.hub.settled().watched.iter().find(|watched| watched.name == name) else {
-            return missing();
+            return self.missing();
         };
         let window = Window::named(query.get("window"));
         let rows = self.rows(name, window).await;
@@ -198,7 +206,7 @@ impl Site {
     /// What a recovery would do, asked of the loop as it would be asked for.
     async fn review(&self, name: &str, query: &Form, headers: &HeaderMap) -> Answer {
         let settled = self.hub.settled();
-        let Some(watched) = settled.watched.iter().find(|watched| watched.name == name) else { return missing() };
+        let Some(watched) = settled.watched.iter().find(|watched| watched.name == name) else { return self.missing() };
         let stamp = self.stamp(headers);
         let wish = act::Wish::of(query);
         let Wish { waive_for, pass_limits } = wish;
@@ -222,10 +230,10 @@ impl Site {
     async fn posted(&self, path: &str, headers: &HeaderMap, body: Incoming) -> Answer {
         let parts = path.split('/').map(plain).collect::<Vec<_>>();
         let ["", "clusters", name, what] = parts.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
-            return missing();
+            return self.missing();
         };
         let back = format!("/clusters/{}", in_address(name));
-        let refused = |status, why: String| html(status, page::message("Nothing was done", &why, &back));
+        let refused = |status, why: String| html(status, self.message("Nothing was done", &why, &back));
         let read = tokio::time::timeout(FORM_WITHIN, Limited::new(body, guard::FORM_MAX).collect()).await;
         let Ok(Ok(bytes)) = read else {
             return refused(StatusCode::BAD_REQUEST, "the form is too large, or came too slowly".to_owned());
@@ -237,7 +245,7 @@ impl Site {
             Err(refusal) => return refused(StatusCode::FORBIDDEN, refusal.to_string()),
         };
         if !self.hub.settled().watched.iter().any(|watched| watched.name == name) {
-            return missing();
+            return self.missing();
         }
         let ask = match act::meant(what, name, &form) {
             Ok(ask) => ask,
@@ -297,11 +305,6 @@ fn elsewhere(address: &str) -> Answer {
 
 fn html(status: StatusCode, body: String) -> Answer {
     text(status, "text/html; charset=utf-8", body)
-}
-
-fn missing() -> Answer {
-    let body = page::message("Not here", "There is no such page, or no such cluster.", "/");
-    html(StatusCode::NOT_FOUND, body)
 }
 
 /// The files that pages name, embedded in the program.

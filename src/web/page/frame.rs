@@ -37,9 +37,7 @@ pub(super) fn page(
                 as_of(age, html);
             });
         });
-        if age.model {
-            html.leaf("p", &[("id", &"model"), ("class", &"model")], MODEL);
-        }
+        banner(age.model, html);
         html.leaf(
             "p",
             &[
@@ -72,13 +70,14 @@ pub(super) fn page(
 }
 
 /// A page that says one thing.
-pub(in super::super) fn plain(title: &str, text: &str, back: &str) -> String {
+pub(in super::super) fn plain(title: &str, text: &str, back: &str, model: bool) -> String {
     document(&format!("{title} · defib"), Level::Unknown, |html| {
         html.element("header", &[], |html| {
             html.element("div", &[("class", &"bar")], |html| {
                 html.leaf("a", &[("class", &"brand"), ("href", &"/")], "defib");
             });
         });
+        banner(model, html);
         html.element("main", &[("id", &"main")], |html| {
             html.element("section", &[("class", &"card")], |html| {
                 html.leaf("h1", &[], title);
@@ -87,6 +86,13 @@ pub(in super::super) fn plain(title: &str, text: &str, back: &str) -> String {
             });
         });
     })
+}
+
+/// What stands on every page of a model.
+fn banner(model: bool, html: &mut Html) {
+    if model {
+        html.leaf("p", &[("id", &"model"), ("class", &"model")], MODEL);
+    }
 }
 
 fn document(title: &str, level: Level, body: impl FnOnce(&mut Html)) -> String {

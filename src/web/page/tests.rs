@@ -277,10 +277,20 @@ fn no_name_and_no_evidence_is_ever_markup() {
     let tabs = [tab(&watched, Some(&status)), tab(&watched, None)];
     let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0), model: false };
     let whole = shown(&watched, Some(&status), &rows, Duration::ZERO);
-    for page in [whole, overview(&tabs, age, 1), message(HOSTILE, HOSTILE, "/")] {
+    for page in [whole, overview(&tabs, age, 1), message(HOSTILE, HOSTILE, "/", false)] {
         assert!(!page.contains("<img") && !page.contains("<script>") && !page.contains("\"'>"), "{page}");
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
     }
+}
+
+#[test]
+fn every_page_of_a_model_says_so() {
+    let tabs = [tab(&watched(), Some(&healthy()))];
+    let age = Age { as_of_ms: NOW_MS, late: Duration::ZERO, tick: Tick(0), model: true };
+    for page in [overview(&tabs, age, 1), message("Not here", "There is no such page.", "/", true)] {
+        assert!(page.contains(crate::api::MODEL), "{page}");
+    }
+    assert!(!overview(&tabs, Age { model: false, ..age }, 1).contains("MODEL"));
 }
 
 #[test]
