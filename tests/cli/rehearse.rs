@@ -1,0 +1,147 @@
+//! Rehearsals, as people and programs meet them: what must be told, that the same seed tells the same, that watching changes
+//! nothing, and that every reader of a model says that it is one.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::{DEFIB, Daemon, said};
+
+/// A rehearsal as fast as it goes, as JSON.
+fn rehearse(arguments: &[&str]) -> (i32, Value) {
+    let mut command = Command::new(DEFIB);
+    command.arg("rehearse").args(arguments).args(["--speed", "max", "--output", "json"]).stdin(Stdio::null());
+    let (code, said, complained) = said(command.output().unwrap());
+    let value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{complained}"));
+    (code, value)
+}
+
+#[test]
+fn incident_a_is_rehearsed_its_cause_named_and_one_kubelet_restarted() {
+    let (code, told) = rehearse(&["incident-a"]);
+    let verdict = &told["verdict"];
+    assert_eq!((code, &told["model"], &verdict["ok"]), (0, &Value::Bool(true), &Value::Bool(true)), "{verdict:#}");
+    assert_eq!(verdict["roots"][0]["finding"], "host-starved", "{verdict:#}");
+    let actions = verdict["actions"].as_array().unwrap();
+    assert_eq!(actions.len(), 1, "{verdict:#}");
+    assert_eq!(actions[0]["action"], "restart-service kubelet on cp1");
+    assert!(verdict["ratio"].as_f64().unwrap() >= 5.0, "{verdict:#}");
+    let lines = told["lines"].as_array().unwrap();
+    let of = |who: &str, text: &str| {
+        lines.iter().filter(|line| line["who"] == who && line["text"].as_str().unwrap().contains(text)).count()
+    };
+    assert_eq!((of("model", "BREAK"), of("model", "MEND"), of("model", "DO ")), (3, 1, 1));
+    assert!(of("defib", "a MODEL") == 1 && of("defib", "decision") == 1 && of("defib", "R-1 recovered") == 1);
+    // The first line names the folder.
+    let again = rehearse(&["incident-a"]).1;
+    assert!(again["lines"].as_array().unwrap()[1..] == lines[1..], "the same seed tells the same");
+    assert_eq!(again["verdict"], *verdict);
+}
+
+#[test]
+fn mode_observe_does_nothing_and_the_cluster_fares_as_it_does_alone() {
+    let (code, told) = rehearse(&["incident-a", "--mode", "observe"]);
+    let verdict = &told["verdict"];
+    assert_eq!((code, verdict["actions"].as_array().unwrap().len()), (0, 0), "{verdict:#}");
+    assert!(verdict["restored_ms"].as_u64().unwrap() > 60_000, "{verdict:#}");
+    assert_eq!(verdict["restored_ms"], verdict["alone_restored_ms"]);
+    assert_eq!(verdict["away_ms"], verdict["alone_away_ms"]);
+    assert!(verdict["holds"]["authority"].as_u64().is_some_and(|times| times > 0), "{verdict:#}");
+}
+
+#[test]
+fn incident_b_is_diagnosed_and_left_to_a_person_within_the_limits() {
+    let (code, told) = rehearse(&["incident-b"]);
+    let verdict = &told["verdict"];
+    assert_eq!(code, 0, "{verdict:#}");
+    assert_eq!(verdict["roots"][0]["finding"], "machine-memory-short", "{verdict:#}");
+    assert_eq!(verdict["person"], "give the machines 5 GiB");
+    assert!(verdict["actions"].as_array().unwrap().len() <= 4, "the limit of a cluster: {verdict:#}");
+    let holds: u64 = verdict["holds"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert!(holds > 5, "{verdict:#}");
+}
+
+#[test]
+fn a_rehearsal_with_a_broken_playbook_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine.yaml"), "name: mine\nwhen: { finding: apiserver-gone, for: 20s }\n")
+        .unwrap();
+    let mut command = Command::new(DEFIB);
+    command.args(["rehearse", "incident-a", "--speed", "max", "--playbooks"]).arg(folder.path());
+    let (code, said, complained) = said(command.output().unwrap());
+    assert_eq!((code, said.as_str()), (2, ""));
+    assert!(complained.contains("mine.yaml:2:18") && complained.contains("apiserver-gone"), "{complained}");
+}
+
+#[test]
+fn what_reads_a_rehearsals_journal_says_that_it_is_a_model_and_nothing_runs_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("rehearsed");
+    let name = journal.to_str().unwrap();
+    let (code, told) = rehearse(&["kill-kubelet", "--journal", name]);
+    assert_eq!((code, told["journal"].as_str()), (0, Some(name)), "{told:#}");
+    let config = journal.join("defib.yaml");
+    let defib = |arguments: &[&str]| {
+        let mut command = Command::new(DEFIB);
+        said(command.arg("--config").arg(&config).args(arguments).stdin(Stdio::null()).output().unwrap())
+    };
+    for (arguments, expected) in [(["history"], 0), (["status"], 4)] {
+        let (code, said, complained) = defib(&arguments);
+        assert!(said.contains("MODEL") && code == expected, "{arguments:?} {code}: {said}{complained}");
+    }
+    for arguments in [["history", "--output", "json"], ["status", "--output", "json"]] {
+        let value: Value = serde_json::from_str(&defib(&arguments).1).unwrap();
+        assert_eq!(value["model"], true, "{arguments:?}");
+    }
+    let (code, _, complained) = defib(&["run"]);
+    assert!(code == 2 && complained.contains("a rehearsal's"), "{code}: {complained}");
+    let (code, _, complained) = said(
+        Command::new(DEFIB)
+            .args(["rehearse", "kill-kubelet", "--journal", name])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap(),
+    );
+    assert!(code == 2 && complained.contains("is not empty"), "{code}: {complained}");
+}
+
+#[test]
+fn a_rehearsal_that_goes_on_answers_as_a_daemon_does_and_says_that_it_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("rehearsed");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut child = Command::new(DEFIB)
+        .args(["rehearse", "vip-lost", "--speed", "max", "--keep", "--listen", &free, "--journal"])
+        .arg(&journal)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    while let Some(Ok(line)) = lines.next() {
+        told.push_str(&line);
+        told.push('\n');
+        if line.contains("it goes on") {
+            break;
+        }
+    }
+    let _daemon = Daemon(child);
+    assert!(told.contains("led past the VIP") && told.contains(&free), "{told}");
+    let config = journal.join("defib.yaml");
+    for command in ["status", "explain"] {
+        let mut asking = Command::new(DEFIB);
+        let (code, said, complained) = said(asking.arg("--config").arg(&config).arg(command).output().unwrap());
+        assert!(code == 0 && said.contains("MODEL"), "{command} {code}: {said}{complained}");
+    }
+    let mut pausing = Command::new(DEFIB);
+    pausing.arg("--config").arg(&config).args(["pause", "--reason", "a word", "--for", "1h", "--output", "json"]);
+    let paused: Value = serde_json::from_str(&said(pausing.output().unwrap()).1).unwrap();
+    assert_eq!((&paused["model"], &paused["answer"]), (&Value::Bool(true), &Value::from("done")), "{paused:#}");
+    let mut stream = std::net::TcpStream::connect(&free).unwrap();
+    write!(stream, "GET /clusters/model HTTP/1.1\r\nHost: {free}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.contains("id=\"model\"") && page.contains("MODEL model"), "{page}");
+}
