@@ -15,6 +15,7 @@ mod detect;
 mod drill;
 mod figures;
 mod isolation;
+mod playbooks;
 mod reboot;
 mod support;
 mod teardown;
@@ -49,6 +50,8 @@ const CASES: &[Case] = &[
     ("dashboard::it_is_live_says_when_it_is_not_and_acts_once", dashboard::in_a_browser),
     ("traffic::two_hundred_connections_go_through_the_lifeline", traffic::through_the_lifeline),
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
+    ("playbooks::a_container_is_restarted_and_a_running_kubelet_left_alone", playbooks::container),
+    ("playbooks::a_hung_api_server_is_restarted", playbooks::hung_apiserver),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),
     ("teardown::an_up_that_was_killed_is_cleared_away", teardown::killed_up),

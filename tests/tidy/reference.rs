@@ -8,7 +8,7 @@ use defib_engine::diagnosis;
 use defib_engine::finding::{Because, Layer, Relation, Rule, Scope};
 use defib_engine::ledger::{EXHAUSTED_AFTER, EXHAUSTED_WITHIN, LONGEST_WINDOW, SPACING};
 use defib_engine::observation::ProbeKind;
-use defib_engine::playbook::{Limit, Limits, Playbook};
+use defib_engine::playbook::{FORMS, Limit, Limits, Playbook, Shape};
 use defib_engine::time::Human;
 
 /// Every page: its name below `docs/reference`, and its text.
@@ -74,7 +74,8 @@ fn checks(page: &mut String, title: &str, about: &str, checks: &[&Check]) {
 }
 
 fn playbooks(page: &mut String, shipped: &[Playbook]) {
-    page.push_str("\nShipped with the program, in the order in which they are considered. One in the folder `playbooks:` of the configuration adds to\nthem, or replaces one by its name. None runs unless its cluster arms it. Harmless steps are free of guards and limits; of the\nothers a playbook has one at most.\n");
+    page.push_str("\nShipped with the program, in the order in which they are considered. One in the folder `playbooks:` of the configuration adds to\nthem, or replaces one by its name. None runs unless its cluster arms it. Harmless steps are free of guards and limits; of the\nothers a playbook has one at most. `defib playbook show NAME` prints one to begin with, `defib playbook lint` tells what is wrong\nwith another, and `defib playbook schema` is for editors. What follows a failed verification (`otherwise`) is a playbook that\nanswers a finding which that verification asks for; one finding has one ladder.\n");
+    actions(page);
     for playbook in shipped {
         let Playbook { name, when, require, limits, veto, steps, verify, otherwise } = playbook;
         let _ = write!(page, "\n## {name}\n\n");
@@ -115,6 +116,17 @@ fn playbooks(page: &mut String, shipped: &[Playbook]) {
         );
         row(page, "verified when", &within);
         row(page, "otherwise", otherwise.as_deref().unwrap_or("a person is told"));
+    }
+}
+
+fn actions(page: &mut String) {
+    page.push_str("\n## Actions\n\nWhat may stand in `steps`.\n\n| written | what it does |\n|---|---|\n");
+    for form in FORMS {
+        let detail = match &form.shape {
+            Shape::Plain(_) => String::new(),
+            Shape::With(detail) => format!(": {{ {}: {}, deadline: DURATION }}", detail.key, detail.words.join(" or ")),
+        };
+        let _ = writeln!(page, "| `{}{detail}` | {} |", form.name, form.meaning);
     }
 }
 
