@@ -7,6 +7,7 @@
 mod follow;
 pub(super) mod plan;
 
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -192,12 +193,16 @@ async fn alone(typed: &Typed, caller: &Caller, cluster: &str, mut config: Config
             return Exit::Misuse;
         }
     };
+    let talk = Talk::new(typed, caller, cluster, true);
     let interrupted = |by| {
-        error_line("defib: interrupted; a step that was under way is unknown and counts as done");
-        (Exit::CannotTell, by)
+        if talk.asked_for.get() {
+            error_line("defib: interrupted; a step that was under way is unknown and counts as done");
+            return (Exit::CannotTell, by);
+        }
+        error_line("defib: interrupted; nothing was done");
+        (Exit::Held, by)
     };
     let talking = async {
-        let talk = Talk::new(typed, caller, cluster, true);
         tokio::select! {
             exit = talk.whole() => (exit, "the end of defib recover"),
             _ = tokio::signal::ctrl_c() => interrupted("SIGINT"),
@@ -237,6 +242,8 @@ struct Talk<'a> {
     cluster: &'a str,
     /// The loop began with us, and knows nothing of before.
     alone: bool,
+    /// A run was asked for: what came of it is the loop's to say.
+    asked_for: Cell<bool>,
 }
 
 /// What was found, and what would be done.
@@ -247,7 +254,7 @@ struct Found {
 
 impl<'a> Talk<'a> {
     fn new(typed: &'a Typed, caller: &'a Caller, cluster: &'a str, alone: bool) -> Talk<'a> {
-        Talk { typed, caller, cluster, alone }
+        Talk { typed, caller, cluster, alone, asked_for: Cell::new(false) }
     }
 
     /// From the diagnosis to the end, in one sentence.
@@ -280,6 +287,7 @@ impl<'a> Talk<'a> {
                 return self.say(End::new(exit, "declined", text), &found, Some(plan), None);
             }
             let after = self.revision().await;
+            self.asked_for.set(true);
             let answer = match self.caller.command("recover", &self.asked(Some(&plan), false)).await {
                 Ok(answer) => answer,
                 Err(error) => return self.lost(&error),
@@ -291,6 +299,7 @@ impl<'a> Talk<'a> {
                     return self.say(end, &found, Some(plan), Some(run));
                 }
                 Said::Changed => {
+                    self.asked_for.set(false);
                     found = Found { plans: self.ours(answer.plans), ..found };
                     again = true;
                 }
