@@ -124,18 +124,21 @@ struct Series {
     missed: usize,
 }
 
-/// Everything that is measured on a bare lab; `rounds` samples of each. Tells `say` how it goes.
-pub(crate) fn measure(rounds: usize, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
+/// The kinds of fault, each of which can be measured alone.
+pub(crate) const KINDS: [&str; 4] = ["etcd-death", "apiserver-death", "silence", "cut-off"];
+
+/// Everything that is measured on a bare lab, or one of [`KINDS`]; `rounds` samples of each. Tells `say` how it goes.
+pub(crate) fn measure(rounds: usize, only: Option<&str>, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     say("raises three etcds and three API servers, without kubelets");
     let lab = Lab::up_bare(&UpOptions { say: |_| {} })?;
-    let measured = on(&lab, rounds, say);
+    let measured = on(&lab, rounds, only, say);
     let down = lab.down();
     let figures = measured?;
     down?;
     Ok(figures)
 }
 
-fn on(lab: &Lab, rounds: usize, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
+fn on(lab: &Lab, rounds: usize, only: Option<&str>, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     let layout = lab.layout();
     address(lab, "replace")?;
     let config = write_config(layout)?;
@@ -147,29 +150,42 @@ fn on(lab: &Lab, rounds: usize, say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     bench.await_clear()?;
 
     let node = |round: usize| Node::ALL[round % Node::ALL.len()];
-    say(&format!("{rounds} deaths of an etcd, and with each a loss of the VIP"));
-    for round in 0..rounds {
-        bench.round(&[Blow::EtcdDeath(node(round)), Blow::VipLoss])?;
-    }
-    std::thread::sleep(APART);
-    say(&format!("{rounds} deaths of an API server, two at a time"));
-    for round in 0..rounds.div_ceil(2) {
-        let mut blows = vec![Blow::ApiDeath(Node::Cp1), Blow::ApiDeath(Node::Cp2)];
-        // The route goes back when the address has been well for 30 s, so only a loss now and then shows it.
-        if round % ROUTE_EVERY == ROUTE_EVERY - 1 {
-            blows.push(Blow::VipLoss);
+    let mut first = true;
+    for kind in KINDS.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
+        if !std::mem::take(&mut first) {
+            std::thread::sleep(APART);
         }
-        bench.round(&blows)?;
-    }
-    std::thread::sleep(APART);
-    say(&format!("{rounds} silences of an etcd, and of another node's API server"));
-    for round in 0..rounds {
-        bench.round(&[Blow::EtcdSilence(node(round)), Blow::ApiSilence(node(round + 1))])?;
-    }
-    std::thread::sleep(APART);
-    say(&format!("{rounds} machines frozen and cut off"));
-    for round in 0..rounds {
-        bench.round(&[Blow::CutOff([Node::Cp1, Node::Cp2][round % 2])])?;
+        match kind {
+            "etcd-death" => {
+                say(&format!("{rounds} deaths of an etcd, and with each a loss of the VIP"));
+                for round in 0..rounds {
+                    bench.round(&[Blow::EtcdDeath(node(round)), Blow::VipLoss])?;
+                }
+            }
+            "apiserver-death" => {
+                say(&format!("{rounds} deaths of an API server, two at a time"));
+                for round in 0..rounds.div_ceil(2) {
+                    let mut blows = vec![Blow::ApiDeath(Node::Cp1), Blow::ApiDeath(Node::Cp2)];
+                    // The route goes back when the address has been well for 30 s, so only a loss now and then shows it.
+                    if round % ROUTE_EVERY == ROUTE_EVERY - 1 {
+                        blows.push(Blow::VipLoss);
+                    }
+                    bench.round(&blows)?;
+                }
+            }
+            "silence" => {
+                say(&format!("{rounds} silences of an etcd, and of another node's API server"));
+                for round in 0..rounds {
+                    bench.round(&[Blow::EtcdSilence(node(round)), Blow::ApiSilence(node(round + 1))])?;
+                }
+            }
+            _ => {
+                say(&format!("{rounds} machines frozen and cut off"));
+                for round in 0..rounds {
+                    bench.round(&[Blow::CutOff([Node::Cp1, Node::Cp2][round % 2])])?;
+                }
+            }
+        }
     }
     Ok(bench.figures())
 }

@@ -24,6 +24,8 @@ pub(crate) struct Figure {
     pub(crate) goal: Option<Goal>,
     /// Whether the goal is reached; none without one.
     pub(crate) met: Option<bool>,
+    /// Every value, from the smallest to the largest.
+    pub(crate) samples: Vec<f64>,
     /// What a reader should know besides, such as the findings that were counted.
     pub(crate) note: String,
 }
@@ -51,7 +53,7 @@ impl Figure {
             Goal::Median(bound) => p50 <= bound,
             Goal::AtLeast(bound) => p50 >= bound,
         });
-        Self { name: name.into(), n: samples.len(), p50, p99, max, unit, goal, met, note: String::new() }
+        Self { name: name.into(), n: samples.len(), p50, p99, max, unit, goal, met, samples, note: String::new() }
     }
 
     /// The same with a note.

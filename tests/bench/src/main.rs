@@ -34,6 +34,7 @@ use trouble::Trouble;
 /// Examples:
 ///   defib-bench --json target/bench/figures.json
 ///   defib-bench --quick --only detect
+///   defib-bench --only detect --fault apiserver-death
 #[derive(Parser)]
 #[command(name = "defib-bench", version, verbatim_doc_comment)]
 struct Cli {
@@ -43,6 +44,9 @@ struct Cli {
     /// Only this part
     #[arg(long, value_parser = ["detect", "engine", "whole"])]
     only: Option<String>,
+    /// Of `detect` only this kind of fault
+    #[arg(long, value_parser = detect::KINDS, requires = "only")]
+    fault: Option<String>,
     /// Where the JSON goes
     #[arg(long, value_name = "FILE", default_value = "target/bench/figures.json")]
     json: PathBuf,
@@ -124,7 +128,7 @@ fn all(cli: Cli) -> Result<(), Trouble> {
         figures.extend(whole::measure(&amount(&cli), say)?);
     }
     if wanted("detect") {
-        figures.extend(detect::measure(if cli.quick { 3 } else { 30 }, say)?);
+        figures.extend(detect::measure(if cli.quick { 3 } else { 30 }, cli.fault.as_deref(), say)?);
     }
     println!("\n{}", table(&figures));
     let at_ms = daemon::now_ms();
