@@ -23,8 +23,8 @@ const CLEAR_DEADLINE: Duration = Duration::from_secs(90);
 const SETTLE: Duration = Duration::from_millis(1_200);
 /// Between two looks at the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Between two kinds of faults: a target is looked at closely three times in ten seconds at most, and what the last faults
-/// took of that is no figure of the next ones.
+/// Between two kinds of faults, and between two deaths of an API server, which returns within six: a target is looked at
+/// closely three times in ten seconds at most, and what the last faults took of that is no figure of the next ones.
 const APART: Duration = Duration::from_secs(11);
 /// Rounds of API servers' deaths, each about 14 s, between two that show the route.
 const ROUTE_EVERY: usize = 3;
@@ -165,12 +165,14 @@ fn on(lab: &Lab, rounds: usize, only: Option<&str>, say: fn(&str)) -> Result<Vec
             "apiserver-death" => {
                 say(&format!("{rounds} deaths of an API server, two at a time"));
                 for round in 0..rounds.div_ceil(2) {
+                    let began = std::time::Instant::now();
                     let mut blows = vec![Blow::ApiDeath(Node::Cp1), Blow::ApiDeath(Node::Cp2)];
                     // The route goes back when the address has been well for 30 s, so only a loss now and then shows it.
                     if round % ROUTE_EVERY == ROUTE_EVERY - 1 {
                         blows.push(Blow::VipLoss);
                     }
                     bench.round(&blows)?;
+                    std::thread::sleep(APART.saturating_sub(began.elapsed()));
                 }
             }
             "silence" => {
