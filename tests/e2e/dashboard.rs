@@ -23,7 +23,8 @@ pub(crate) fn in_a_browser(stage: &Stage) {
     let mut browser = Browser::open(stage, 1280, 1000);
     browser.go(PAGE);
     browser.until("the page is live and healthy", SOON, &format!("{} && {}", text("Healthy"), text("● live")));
-    // The lab's API servers have a certificate each, so the address stands on one node; and every limit is a gauge.
+    // The lab's API servers have a certificate each, so the address stands on one node; and every limit of what is
+    // armed is a gauge.
     let here = "document.querySelectorAll('tr.vip td.well').length === 1";
     browser.until("the address stands on its holder", SOON, &format!("{here} && {}", text("here")));
     let gauges =

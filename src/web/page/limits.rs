@@ -1,4 +1,5 @@
-//! What the limits leave: a gauge for every playbook in the cluster and on each node. Where no journal is kept, nothing is
+//! What the limits leave: a gauge in the cluster and on each node for every playbook that is armed here or has used any;
+//! the others are named. Where no journal is kept, nothing is
 //! known of what was used, and no gauge pretends otherwise.
 
 use defib_engine::ledger::LimitUse;
@@ -19,12 +20,20 @@ pub(super) fn section(scene: &Scene<'_>, html: &mut Html) {
         }
         let mut playbooks: Vec<&str> = status.limits.iter().map(|one| one.playbook.as_str()).collect();
         playbooks.dedup();
+        let matters = |playbook: &&str| {
+            scene.watched.armed.iter().any(|armed| armed == playbook)
+                || status.limits.iter().any(|one| one.playbook == *playbook && (one.used > 0 || one.exhausted))
+        };
+        let (playbooks, others): (Vec<&str>, Vec<&str>) = playbooks.into_iter().partition(matters);
         for playbook in playbooks {
             html.element("h3", &[("class", &"title")], |html| html.leaf("code", &[], playbook));
             html.element("ul", &[("class", &"gauges")], |html| {
                 let here = status.limits.iter().filter(|one| one.playbook == playbook);
                 here.for_each(|one| gauge(scene, one, html));
             });
+        }
+        if !others.is_empty() {
+            html.classed("p", "quiet", format!("Neither armed here nor used: {}.", others.join(", ")));
         }
     });
 }

@@ -393,7 +393,9 @@ fn the_limits_are_gauges_with_figures_in_words() {
         exhausted,
     };
     let node = |name: &str| Subject::Node(name.to_owned());
+    let idle = LimitUse { playbook: "reboot".to_owned(), ..one(Subject::Cluster, 0, None, false) };
     let limits = vec![
+        idle,
         one(Subject::Cluster, 1, None, false),
         one(node("cp1"), 3, Some(Tick(2_340_000)), false),
         one(node("cp2"), 0, None, false),
@@ -410,6 +412,7 @@ fn the_limits_are_gauges_with_figures_in_words() {
     assert!(page.contains(&gauge("full", "3 of 2 in 1h", 2, "cp1")), "a limit that a person passed is full");
     assert!(page.contains(&gauge("room", "0 of 2 in 1h", 0, "cp2")));
     assert!(page.contains(&gauge("full", "1 of 2 in 1h", 1, "cp3")));
+    assert!(page.contains("Neither armed here nor used: reboot.") && !page.contains("reboot cluster: runs used"));
     assert!(page.contains("! full, room in 24m") && page.contains("! exhausted, until acknowledged"));
 }
 
