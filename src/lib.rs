@@ -22,5 +22,6 @@ pub mod observe;
 pub mod playbook;
 pub mod promtext;
 pub mod report;
+pub mod snapshot;
 pub mod web;
 pub mod yaml;

@@ -12,6 +12,7 @@ mod playbook;
 mod recover;
 mod rehearse;
 mod run;
+mod snapshot;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -98,6 +99,10 @@ enum Command {
     Playbook(playbook::Typed),
     /// Begin a configuration from a talosconfig
     Init(init::Typed),
+    /// Save a snapshot of a cluster's etcd to a file, checked against its own hash
+    ///
+    /// It changes nothing on the cluster, asks one member, needs no daemon and no quorum. The file is whole or absent.
+    Snapshot(snapshot::Typed),
     /// Play an outage against a modelled cluster, with this whole program: no cluster, no root, ten seconds
     ///
     /// It reads no configuration, reaches no cluster, and says on every screen that it is a model.
@@ -146,6 +151,7 @@ pub fn main() -> Exit {
         Command::Recover(typed_recover) => {
             told(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))
         }
+        Command::Snapshot(typed_snapshot) => told(&typed.config, |config, _| snapshot::main(&typed_snapshot, &config)),
         Command::Explain(typed_explain) => {
             with(&typed.config, |config, playbooks| explain::main(&typed_explain, config, playbooks))
         }

@@ -273,7 +273,7 @@ impl AsyncWrite for Watched {
 }
 
 /// What a gRPC status says. One with a source was made on our side of the wire, from a connection in trouble.
-fn of_status(status: &Status) -> Trouble {
+pub(crate) fn of_status(status: &Status) -> Trouble {
     let mut source = status.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use defib_engine::observation::{EtcdMember, EtcdMembers, EtcdStatus};
+use defib_engine::observation::{EtcdMember, EtcdMembers, EtcdStatus, Failure, Stage};
 use etcd_client::{Channel, Client, Error, GetOptions};
 use tonic::Status;
 
 use super::bell::Bell;
-use super::channel::Held;
+use super::channel::{Held, of_status};
 use super::kept::Kept;
 use super::{Trouble, detail};
 
@@ -134,6 +134,42 @@ impl Member {
                 },
             )
             .await
+    }
+
+    /// Begins a snapshot of the member's own store; without quorum too. `deadline` is until the stream begins.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn snapshot(&self, deadline: Duration) -> Result<Snapshot, Trouble> {
+        let stream = self
+            .held
+            .ask(
+                |until| self.credential.client_config(until),
+                deadline,
+                |client| async move { client.maintenance_client().snapshot().await.map_err(status_of) },
+            )
+            .await?;
+        Ok(Snapshot { stream })
+    }
+}
+
+/// A snapshot on its way: the store's file, then the SHA-256 of it.
+#[derive(Debug)]
+pub struct Snapshot {
+    stream: etcd_client::SnapshotStreaming,
+}
+
+impl Snapshot {
+    /// The next part, or none at the end.
+    ///
+    /// # Errors
+    /// [`Trouble`]; silence for as long as `deadline` is one.
+    pub async fn part(&mut self, deadline: Duration) -> Result<Option<Vec<u8>>, Trouble> {
+        match tokio::time::timeout(deadline, self.stream.message()).await {
+            Ok(Ok(part)) => Ok(part.map(|part| part.blob().to_vec())),
+            Ok(Err(error)) => Err(of_status(&status_of(error))),
+            Err(_) => Err(Failure::Timeout(Stage::Response).into()),
+        }
     }
 }
 

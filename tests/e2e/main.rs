@@ -17,6 +17,7 @@ mod figures;
 mod isolation;
 mod playbooks;
 mod reboot;
+mod snapshot;
 mod support;
 mod teardown;
 mod traffic;
@@ -41,6 +42,7 @@ const CASES: &[Case] = &[
     ("figures::a_starved_machine_shows_stolen_time", figures::starved),
     ("check::a_healthy_cluster_is_healthy", check::healthy),
     ("check::nothing_is_known_where_no_credential_can_be_read", check::without_credentials),
+    ("snapshot::a_snapshot_holds_what_was_put", snapshot::holds_what_was_put),
     ("check::a_hung_member_is_named", check::hung_member),
     ("check::a_frozen_machine_is_named_and_explains_alone", check::frozen_machine),
     ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),

@@ -1,0 +1,172 @@
+//! A snapshot of etcd in a file here: what a person needs before anything is done to a member's data.
+//!
+//! It promises that the file is whole or absent: what streams in goes to `FILE.partial`, readable by its owner alone, and
+//! becomes `FILE` only after it matched the hash that etcd sends last and reached the disk. Nothing that is there is
+//! written over. Left out: when to take one, how many to keep, and restoring.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+
+use crate::client::Trouble;
+use crate::client::etcd::{Member, Snapshot};
+
+/// More is not read: etcd advises a quota of 8 GiB at the most.
+pub const BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// A member that sends nothing for so long is given up.
+pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// etcd's store is whole pages, all of them multiples of this.
+const PAGE_BYTES: u64 = 512;
+
+/// What was saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The size of the file, its trailing hash included.
+    pub bytes: u64,
+    /// The SHA-256 of the store, in hexadecimal, as etcd sent it and as it was counted here.
+    pub sha256: String,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Somebody's file is in the way.
+    #[error("{} is there already; name another file, or remove it", .0.display())]
+    Exists(PathBuf),
+    /// The member did not give all of it.
+    #[error("the member's snapshot ended early: {0}")]
+    Remote(#[from] Trouble),
+    /// More than [`BYTES_MAX`].
+    #[error("the snapshot is larger than {BYTES_MAX} bytes")]
+    TooLarge,
+    /// What arrived is not what was sent.
+    #[error("the snapshot does not match the SHA-256 at its end: {0} bytes arrived; take it again")]
+    Hash(u64),
+    /// The disk here.
+    #[error("cannot write {}", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+}
+
+/// Saves a snapshot of this member's store. The file's folder must exist.
+///
+/// # Errors
+/// [`SnapshotError`]; then neither `file` nor its partial one is left.
+pub async fn save(member: &Member, file: &Path) -> Result<Saved, SnapshotError> {
+    if file.symlink_metadata().is_ok() {
+        return Err(SnapshotError::Exists(file.to_owned()));
+    }
+    let mut snapshot = member.snapshot(SILENCE_MAX).await?;
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let wrote = |error| SnapshotError::Write(partial.clone(), error);
+    let mut out = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(SnapshotError::Exists(partial)),
+        opened => opened.map_err(wrote)?,
+    };
+    let saved = match receive(&mut snapshot, &mut out, &partial).await {
+        Ok(saved) => durable(&out, &partial, file).map(|()| saved).map_err(wrote),
+        Err(error) => Err(error),
+    };
+    if saved.is_err() {
+        // The error that is told is the one that led here.
+        let _ = std::fs::remove_file(&partial);
+    }
+    saved
+}
+
+async fn receive(snapshot: &mut Snapshot, out: &mut File, partial: &Path) -> Result<Saved, SnapshotError> {
+    let mut hash = Trailing::new();
+    while let Some(part) = snapshot.part(SILENCE_MAX).await? {
+        hash.take(&part);
+        if hash.bytes > BYTES_MAX {
+            return Err(SnapshotError::TooLarge);
+        }
+        out.write_all(&part).map_err(|error| SnapshotError::Write(partial.to_owned(), error))?;
+    }
+    hash.end()
+}
+
+/// The file first, then its name, then the folder that holds the name. A link takes no name that somebody else took
+/// meanwhile, as a rename would.
+fn durable(out: &File, partial: &Path, file: &Path) -> io::Result<()> {
+    out.sync_all()?;
+    std::fs::hard_link(partial, file)?;
+    std::fs::remove_file(partial)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Hashes all that streams by but its last 32 bytes, and compares them with the hash.
+struct Trailing {
+    context: Context,
+    tail: Vec<u8>,
+    bytes: u64,
+}
+
+impl Trailing {
+    fn new() -> Trailing {
+        Trailing { context: Context::new(&SHA256), tail: Vec::new(), bytes: 0 }
+    }
+
+    fn take(&mut self, part: &[u8]) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        self.tail.extend_from_slice(part);
+        let sure = self.tail.len().saturating_sub(SHA256_OUTPUT_LEN);
+        self.context.update(&self.tail[..sure]);
+        self.tail.drain(..sure);
+    }
+
+    fn end(self) -> Result<Saved, SnapshotError> {
+        let counted = self.context.finish();
+        let pages = self.bytes.checked_sub(32).is_some_and(|bytes| bytes > 0 && bytes.is_multiple_of(PAGE_BYTES));
+        if !pages || counted.as_ref() != self.tail {
+            return Err(SnapshotError::Hash(self.bytes));
+        }
+        let sha256 = self.tail.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Saved { bytes: self.bytes, sha256 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..4096_u32).map(|at| (at % 251) as u8).collect();
+        let hash = ring::digest::digest(&SHA256, &bytes);
+        bytes.extend_from_slice(hash.as_ref());
+        bytes
+    }
+
+    fn judged(bytes: &[u8], part: usize) -> Result<Saved, SnapshotError> {
+        let mut hash = Trailing::new();
+        bytes.chunks(part).for_each(|part| hash.take(part));
+        hash.end()
+    }
+
+    #[test]
+    fn the_hash_at_the_end_is_found_however_the_parts_fall() {
+        let bytes = whole();
+        for part in [1, 7, 31, 32, 33, 4095, 4096, 4128] {
+            assert_eq!(judged(&bytes, part).unwrap().bytes, 4128, "in parts of {part}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_changed_or_empty_is_refused() {
+        let bytes = whole();
+        for end in [0, 31, 32, 512, 4096, 4127] {
+            assert!(matches!(judged(&bytes[..end], 100), Err(SnapshotError::Hash(_))), "cut at {end}");
+        }
+        for at in [0, 2000, 4096, 4127] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(matches!(judged(&changed, 100), Err(SnapshotError::Hash(4128))), "changed at {at}");
+        }
+    }
+}
