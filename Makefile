@@ -70,14 +70,14 @@ drill: build ## run the drill back-off once
 	@$(SUDO) $(BIN)/defib-lab drill back-off
 
 WITH ?= 10
-WITHOUT ?= 3
+drill-ten: WITHOUT ?= 3
 drill-ten: build ## run the drill back-off ten times with defib and three times without (WITH=10 WITHOUT=3), about an hour
 	@$(BIN)/defib-lab build
 	@$(SUDO) rm -rf target/drill-ten
 	@$(SUDO) $(BIN)/defib-lab repeat back-off --with $(WITH) --without $(WITHOUT) --keep target/drill-ten
 
-simulate: ## play the program against a modelled cluster by seeds chosen afresh (SEEDS=1000), or one with its story (SEED=n)
-	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),1000)) cargo test --quiet --locked -p defib --test simulation
+simulate: ## play the program against a modelled cluster by seeds chosen afresh (SEEDS=1000), one with its story (SEED=n), or without a guard (WITHOUT=quorum)
+	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),$(if $(WITHOUT),2000,1000))) $(if $(WITHOUT),WITHOUT=$(WITHOUT)) cargo test --quiet --locked -p defib --test simulation
 
 bench: setup ## measure everything that docs/performance.md shows, on real parts (QUICK=1: a tenth of the samples)
 	@echo "== building (a few minutes the first time)"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use defib_engine::check::Guards;
 use defib_engine::observation::ProbeKind;
 use defib_engine::playbook::Playbook;
 use defib_engine::settings::{ClusterSettings, Settings};
@@ -23,6 +24,7 @@ pub fn settings(config: &Config, playbooks: Vec<Playbook>) -> Settings {
         canaries: config.canaries.iter().map(ToString::to_string).collect(),
         playbooks,
         seen_once: false,
+        guards: Guards::default(),
     }
 }
 

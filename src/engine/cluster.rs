@@ -17,6 +17,7 @@ use decide::Judged;
 use propose::Proposals;
 
 use crate::burst::{Allowance, Bursts};
+use crate::check::Guards;
 use crate::command::Pause;
 use crate::diagnosis;
 use crate::event::{Event, Kept, Ready};
@@ -49,6 +50,7 @@ pub(crate) struct Cluster {
     settings: ClusterSettings,
     mode: Mode,
     seen_once: bool,
+    guards: Guards,
     playbooks: Arc<[Arc<Playbook>]>,
     world: World,
     bursts: Bursts,
@@ -89,6 +91,7 @@ pub(crate) struct Seed {
     pub(crate) settings: ClusterSettings,
     pub(crate) mode: Mode,
     pub(crate) seen_once: bool,
+    pub(crate) guards: Guards,
     pub(crate) playbooks: Arc<[Arc<Playbook>]>,
     pub(crate) ledger: Ledger,
     pub(crate) last_incident: u64,
@@ -116,6 +119,7 @@ impl Cluster {
             settings: seed.settings,
             mode: seed.mode,
             seen_once: seed.seen_once,
+            guards: seed.guards,
             playbooks: seed.playbooks,
             world: World::default(),
             bursts: Bursts::default(),
@@ -279,6 +283,7 @@ impl Cluster {
             now: now.mono,
             wall: now.wall,
             seen_once: self.seen_once,
+            ages: self.guards.wants_fresh(),
         }
     }
 

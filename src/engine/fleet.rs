@@ -46,6 +46,7 @@ impl Fleet {
                 settings: settings.clusters.get(id).cloned().unwrap_or_default(),
                 mode: settings.mode,
                 seen_once: settings.seen_once,
+                guards: settings.guards,
                 playbooks: Arc::clone(&playbooks),
                 ledger: Ledger::open(mine, &acks, now),
                 last_incident: saved.last_incident.get(id).copied().unwrap_or(0),

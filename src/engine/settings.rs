@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::check::Guards;
 use crate::maintenance::Maintenance;
 use crate::observation::{ClusterId, NodeName, ProbeKind};
 use crate::playbook::Playbook;
@@ -43,6 +44,8 @@ pub struct Settings {
     /// Judge what is seen once, without waiting for any duration, and choose nothing: a single look from the command
     /// line cannot know more.
     pub seen_once: bool,
+    /// The guards in force: all of them.
+    pub guards: Guards,
 }
 
 /// What is settled about one cluster.

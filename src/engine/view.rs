@@ -206,6 +206,8 @@ pub struct View<'a> {
     pub wall: UnixMs,
     /// A single look: everything was asked at once and is judged when the last answer came, so nothing is stale.
     pub seen_once: bool,
+    /// What is old counts as old; not where the guard *fresh* is left out.
+    pub ages: bool,
 }
 
 impl<'a> View<'a> {
@@ -241,7 +243,11 @@ impl<'a> View<'a> {
             None => Look::Missing,
             Some(observation) => {
                 let age = self.now.since(observation.at);
-                if age > kind.max_age() && !self.seen_once { Look::Stale(age) } else { Look::Fresh(observation) }
+                if age > kind.max_age() && !self.seen_once && self.ages {
+                    Look::Stale(age)
+                } else {
+                    Look::Fresh(observation)
+                }
             }
         }
     }

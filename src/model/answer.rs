@@ -41,6 +41,7 @@ impl Model {
             Target::Canary(_) => (Duration::ZERO, Seen::Healthy(Facts::Canary)),
             Target::Vip(_) => match self.vip.holder.as_ref().and_then(|name| Some((name, self.nodes.get(name)?))) {
                 Some((name, _)) if self.hidden.contains(name) => silent(Stage::Connect),
+                Some((name, _)) if self.swallowed.contains(name) => silent(Stage::Response),
                 Some((name, node)) if node.answers() => self.apiserver(name, node, kind),
                 _ => silent(Stage::Connect),
             },
@@ -69,6 +70,9 @@ impl Model {
             ProbeKind::EtcdStatus | ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => {
                 let (after, seen) = self.etcd(name, node, kind);
                 (slow + after, seen)
+            }
+            ProbeKind::Apiserver if self.swallowed.contains(name) => {
+                (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response)))
             }
             ProbeKind::Apiserver => self.apiserver(name, node, kind),
             ProbeKind::TalosMachine => (slow, Seen::Healthy(Facts::TalosMachine(Box::new(self.machine(node))))),
@@ -179,7 +183,11 @@ fn services(node: &Node) -> TalosServices {
     TalosServices {
         version: "v1.13.2".to_owned(),
         services: vec![
-            service("kubelet", node.kubelet),
+            if node.ills.upgrading {
+                Service { id: "kubelet".to_owned(), state: "Stopping".to_owned(), healthy: None }
+            } else {
+                service("kubelet", node.kubelet)
+            },
             service("etcd", node.etcd),
             Service { id: "cri".to_owned(), state: "Running".to_owned(), healthy: Some(true) },
         ],

@@ -60,10 +60,18 @@ pub enum Kind {
     KillVipAgent,
     /// A node refuses our credentials.
     RefuseUs,
+    /// A person upgrades a machine: its services stop, and it boots.
+    Upgrade,
+    /// Something between us and a node accepts what is meant for its API server, and swallows it.
+    SwallowApiserver,
+    /// Of all machines the observer reaches this one alone.
+    HideOthers,
+    /// Our own probes of a node's etcd and API server hang: they neither answer nor fail.
+    StallProbes,
 }
 
 /// Every kind with its name.
-pub const KINDS: [(Kind, &str); 25] = [
+pub const KINDS: [(Kind, &str); 29] = [
     (Kind::KillEtcd, "kill-etcd"),
     (Kind::EtcdCannotStart, "etcd-cannot-start"),
     (Kind::HangEtcd, "hang-etcd"),
@@ -89,6 +97,10 @@ pub const KINDS: [(Kind, &str); 25] = [
     (Kind::CutPeers, "cut-peers"),
     (Kind::KillVipAgent, "kill-vip-agent"),
     (Kind::RefuseUs, "refuse-us"),
+    (Kind::Upgrade, "upgrade"),
+    (Kind::SwallowApiserver, "swallow-apiserver"),
+    (Kind::HideOthers, "hide-others"),
+    (Kind::StallProbes, "stall-probes"),
 ];
 
 impl Kind {
@@ -127,6 +139,10 @@ impl Kind {
             Kind::CutPeers => "the machine's peers do not reach it",
             Kind::KillVipAgent => "the VIP's agent does nothing",
             Kind::RefuseUs => "the machine refuses our credentials",
+            Kind::Upgrade => "a person upgrades the machine: its services stop, and it boots",
+            Kind::SwallowApiserver => "something on our way accepts what is meant for the API server and swallows it",
+            Kind::HideOthers => "we reach this machine alone, and the others are well",
+            Kind::StallProbes => "our own probes of etcd and the API server hang",
         }
     }
 
@@ -181,6 +197,24 @@ impl Model {
                 } else {
                     self.cut.remove(&pair);
                 }
+            }
+            return;
+        }
+        if fault.kind == Kind::HideOthers {
+            let others = self.nodes.keys().filter(|name| **name != fault.node).cloned();
+            self.hidden = if ill { others.collect() } else { Default::default() };
+            return;
+        }
+        let ours = match fault.kind {
+            Kind::SwallowApiserver => Some(&mut self.swallowed),
+            Kind::StallProbes => Some(&mut self.stalled),
+            _ => None,
+        };
+        if let Some(nodes) = ours {
+            if ill {
+                nodes.insert(fault.node.clone());
+            } else {
+                nodes.remove(&fault.node);
             }
             return;
         }
@@ -241,6 +275,14 @@ impl Model {
             Kind::WrongClock => node.ills.clock_offset_ms = if ill { 10_000 } else { 0 },
             Kind::KillVipAgent => node.ills.vip_agent_dead = ill,
             Kind::RefuseUs => node.ills.refuses_us = ill,
+            Kind::Upgrade => {
+                node.ills.upgrading = ill;
+                if ill {
+                    node.kill_apiserver(now);
+                } else {
+                    node.reboot(now);
+                }
+            }
             _ => {}
         }
     }

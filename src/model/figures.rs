@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use defib_engine::observation::{CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, NodeName, TalosMachine};
 
+use defib_engine::time::Tick;
+
 use super::node::Node;
+use super::world::BEGINS;
 use super::{Model, STEP};
 
 /// A member writes its log so often in a step.
 const WRITES: f64 = 2.0;
+/// A machine that has not booted since the beginning has been up for this long.
+const UP_FOR_S: u64 = 3 * 24 * 3_600;
 const GIB: u64 = 1 << 30;
 /// What a machine of 3 GiB has left while its API server does not run.
 const SMALL_FREE: u64 = GIB;
@@ -93,12 +98,17 @@ impl Model {
         }
     }
 
+    fn boot_time_s(&self, node: &Node) -> u64 {
+        let begins_s = u64::try_from(BEGINS.0 / 1_000).unwrap_or(0);
+        if node.booted == Tick(0) { begins_s - UP_FOR_S } else { begins_s + node.booted.0 / 1_000 }
+    }
+
     pub(super) fn machine(&self, node: &Node) -> TalosMachine {
         let counters = &node.counters;
         TalosMachine {
             memory_total_bytes: if node.ills.small_since.is_some() { 3 * GIB } else { 8 * GIB },
             memory_available_bytes: self.memory_available_bytes(node),
-            boot_time_s: 1_771_000_000 + node.booted.0 / 1_000,
+            boot_time_s: self.boot_time_s(node),
             cpu: CpuTimes {
                 user_s: counters.busy_s,
                 idle_s: counters.idle_s,

@@ -40,6 +40,10 @@ pub struct Model {
     pub vip: Vip,
     /// Nodes that the observer does not reach.
     pub hidden: BTreeSet<NodeName>,
+    /// Nodes whose API server's answers are swallowed on their way to us.
+    pub swallowed: BTreeSet<NodeName>,
+    /// Nodes about which our own probes hang.
+    pub stalled: BTreeSet<NodeName>,
     /// Pairs of nodes that do not reach each other.
     pub cut: BTreeSet<(NodeName, NodeName)>,
     /// The observer reaches nothing at all, not even a canary.
@@ -63,6 +67,8 @@ impl Model {
             etcd: Etcd::led_by("cp1".to_owned()),
             vip: Vip::held_by("cp1".to_owned(), way),
             hidden: BTreeSet::new(),
+            swallowed: BTreeSet::new(),
+            stalled: BTreeSet::new(),
             cut: BTreeSet::new(),
             isolated: false,
             liveness_probes: true,

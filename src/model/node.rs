@@ -92,6 +92,8 @@ pub struct Ills {
     pub no_space: bool,
     /// It refuses our credentials.
     pub refuses_us: bool,
+    /// A person upgrades it: its kubelet stops, and starts nothing.
+    pub upgrading: bool,
 }
 
 impl Ills {
@@ -276,7 +278,7 @@ impl Node {
 
     fn advance_kubelet(&mut self, now: Tick) {
         let Process::Running(since) = self.kubelet else { return };
-        if now.since(since) < SYNCS_AFTER || now < since {
+        if now.since(since) < SYNCS_AFTER || now < since || self.ills.upgrading {
             return;
         }
         if let Process::Dead(died) = self.apiserver {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use defib_engine::check::Guards;
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKind, Target};
 use defib_engine::playbook::{Action, Playbook, RestartableContainer, RestartableService};
@@ -24,6 +25,9 @@ pub const CLUSTER: &str = "model";
 pub const BEGINS: UnixMs = UnixMs(1_771_286_400_000);
 /// The address outside of it that always answers, unless the observer is isolated.
 const CANARY: &str = "192.0.2.254:53";
+
+/// Whether a stalled answer is taken now is looked at so often.
+const STALLED_FOR: Duration = Duration::from_millis(500);
 
 /// A step as the world sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +77,7 @@ pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
         canaries: vec![CANARY.to_owned()],
         playbooks,
         seen_once: false,
+        guards: Guards::default(),
     }
 }
 
@@ -114,6 +119,9 @@ impl World {
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= self.now) {
             match entry.remove() {
                 Item::Told(event) => events.push(event),
+                Item::Seen(at, observation) if self.stalls(&observation) => {
+                    self.put(self.now + STALLED_FOR, Item::Seen(at, observation));
+                }
                 Item::Seen(at, observation) => {
                     events.push(Event::Observed(observation));
                     if self.under_way.remove(&at) == Some(true) {
@@ -167,6 +175,18 @@ impl World {
         };
         let answered = sent + after;
         self.put(answered, Item::Seen(at, Observation { target, path, kind, sent, at: answered, seen }));
+    }
+
+    /// The answer has come, and our own side does not take it.
+    fn stalls(&self, observation: &Observation) -> bool {
+        let own = matches!(
+            observation.kind,
+            ProbeKind::TalosServices
+                | ProbeKind::TalosContainers
+                | ProbeKind::TalosMachine
+                | ProbeKind::TalosKubeletLog
+        );
+        !own && observation.target.node().is_some_and(|node| self.model.stalled.contains(node))
     }
 
     fn perform(&mut self, deed: &Deed) -> (Duration, Outcome) {

@@ -11,6 +11,7 @@ use defib::model::lottery::Lottery;
 use defib::model::vip::Way;
 use defib::model::world;
 use defib::playbook;
+use defib_engine::command::{Ask, Recover};
 use defib_engine::settings::{Mode, Settings};
 use defib_engine::time::Tick;
 
@@ -18,6 +19,17 @@ use defib_engine::time::Tick;
 const QUIET_S: u64 = 330;
 /// After the last fault was mended; longer than the longest back-off with its consequences.
 const CALM_S: u64 = 1_500;
+
+/// Playbooks of an operator who has no patience and requires nothing.
+const RECKLESS: &[(&str, &str)] = &[
+    ("kubelet-at-once", include_str!("reckless/kubelet-at-once.yaml")),
+    ("start-at-once", include_str!("reckless/start-at-once.yaml")),
+    ("restart-short", include_str!("reckless/restart-short.yaml")),
+    ("restart-unready", include_str!("reckless/restart-unready.yaml")),
+    ("reboot-hung", include_str!("reckless/reboot-hung.yaml")),
+    ("reboot-etcd", include_str!("reckless/reboot-etcd.yaml")),
+    ("reboot-dead-etcd", include_str!("reckless/reboot-dead-etcd.yaml")),
+];
 
 /// Something that happens at a time.
 #[derive(Clone, Debug)]
@@ -29,6 +41,10 @@ pub(crate) enum Cue {
     Crash(Crash),
     Jump(i64),
     Journal(Journal),
+    /// A person asks for something.
+    Ask(Ask),
+    /// A person approves what is proposed.
+    Approve,
 }
 
 impl fmt::Display for Cue {
@@ -62,6 +78,11 @@ impl Cue {
                 play.jump(*by_ms);
                 "clock-jump"
             }
+            Cue::Ask(ask) => {
+                play.ask(ask.clone());
+                "person"
+            }
+            Cue::Approve => return play.approve(),
             Cue::Journal(journal) => {
                 play.journal = *journal;
                 if *journal == Journal::Well {
@@ -79,6 +100,11 @@ pub(crate) struct Script {
     nodes: u64,
     way: Way,
     liveness_probes: bool,
+    mode: Mode,
+    /// Playbooks that require nothing and wait for nothing: whatever an operator writes, the guards hold.
+    reckless: bool,
+    /// Every so manieth playbook is not armed.
+    unarmed: Option<usize>,
     pub(crate) calm_s: u64,
     pub(crate) lasts_s: u64,
     /// In order of time.
@@ -88,7 +114,13 @@ pub(crate) struct Script {
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (nodes, way, seed) = (self.nodes, self.way, self.seed);
-        write!(f, "seed {seed}: {nodes} nodes, vip by {way:?}, liveness probes {}", self.liveness_probes)
+        write!(
+            f,
+            "seed {seed}: {nodes} nodes, vip by {way:?}, liveness probes {}, mode {}{}",
+            self.liveness_probes,
+            self.mode,
+            if self.reckless { ", reckless playbooks" } else { "" }
+        )
     }
 }
 
@@ -98,13 +130,26 @@ impl Script {
         let nodes = lottery.pick(&[3, 3, 3, 3, 5, 1]).copied().unwrap_or(3);
         let way = if lottery.one_in(3) { Way::Talos } else { Way::KubeVip };
         let liveness_probes = !lottery.one_in(4);
+        let mode = lottery.pick(&[Mode::Act, Mode::Act, Mode::Act, Mode::Act, Mode::Ask, Mode::Observe]);
+        let mode = mode.copied().unwrap_or(Mode::Act);
+        let reckless = lottery.one_in(2);
+        let unarmed = lottery.one_in(4).then(|| lottery.pick(&[2, 3]).copied().unwrap_or(2));
         let mut cues = Vec::new();
         let mut at_s = QUIET_S + lottery.between(0, 60);
         if lottery.one_in(2) {
             at_s = incident(&mut lottery, nodes, at_s, &mut cues);
+        } else if lottery.one_in(2) {
+            at_s = match lottery.between(0, 3) {
+                0 => blind(&mut lottery, nodes, at_s, &mut cues),
+                _ => siege(&mut lottery, nodes, at_s, &mut cues),
+            };
         }
+        let mut last = None;
         for _ in 0..lottery.between(1, 4) {
-            let node = format!("cp{}", lottery.between(1, nodes));
+            // Troubles come together.
+            let again = last.take().filter(|_| lottery.one_in(2));
+            let node = again.unwrap_or_else(|| format!("cp{}", lottery.between(1, nodes)));
+            last = Some(node.clone());
             let Some(&(kind, _)) = lottery.pick(&KINDS) else { continue };
             let longest_s = if lottery.one_in(2) { 20 } else { 400 };
             let lasts_s = lottery.between(1, longest_s);
@@ -132,14 +177,36 @@ impl Script {
             cues.push((from, Cue::Journal(mood)));
             cues.push((from + lottery.between(1, 300), Cue::Journal(Journal::Well)));
         }
+        if lottery.one_in(3) {
+            let from = lottery.between(QUIET_S, at_s);
+            let for_ = Duration::from_secs(lottery.between(30, 900));
+            let pause = Ask::Pause { cluster: None, reason: "I am at work".to_owned(), for_ };
+            cues.push((from, Cue::Ask(pause)));
+            if lottery.one_in(2) {
+                let resume = Ask::Resume { cluster: None };
+                cues.push((from + lottery.between(1, 300), Cue::Ask(resume)));
+            }
+        }
+        if lottery.one_in(3) {
+            let wish = Recover {
+                cluster: world::CLUSTER.to_owned(),
+                waive_for: lottery.one_in(2),
+                pass_limits: lottery.one_in(4),
+                ..Recover::default()
+            };
+            cues.push((lottery.between(QUIET_S, at_s + 300), Cue::Ask(Ask::Recover(wish))));
+        }
         cues.sort_by_key(|(at, _)| *at);
         let last_s = cues.last().map_or(at_s, |(at, _)| *at);
         let lasts_s = last_s + CALM_S;
         // Whoever was killed is started again, by systemd.
         cues.extend((0..lasts_s).step_by(7).map(|at| (at, Cue::Begin)));
+        if mode == Mode::Ask {
+            cues.extend((0..lasts_s).step_by(40).map(|at| (at, Cue::Approve)));
+        }
         cues.sort_by_key(|(at, _)| *at);
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
-        Script { seed, nodes, way, liveness_probes, calm_s: CALM_S, lasts_s, cues }
+        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, calm_s: CALM_S, lasts_s, cues }
     }
 
     pub(crate) fn model(&self) -> Model {
@@ -148,9 +215,17 @@ impl Script {
         model
     }
 
+    #[expect(clippy::panic, reason = "a playbook of the test that does not load must be heard")]
     pub(crate) fn settings(&self) -> Settings {
-        let playbooks = playbook::load(playbook::SHIPPED, None).unwrap_or_default();
-        world::settings(self.nodes, Mode::Act, playbooks)
+        let texts = if self.reckless { RECKLESS } else { playbook::SHIPPED };
+        let playbooks = playbook::load(texts, None).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut settings = world::settings(self.nodes, self.mode, playbooks);
+        let every = self.unarmed.unwrap_or(usize::MAX);
+        for known in settings.clusters.values_mut() {
+            let armed = std::mem::take(&mut known.armed).into_iter().enumerate();
+            known.armed = armed.filter(|(place, _)| place % every != every - 1).map(|(_, name)| name).collect();
+        }
+        settings
     }
 }
 
@@ -168,6 +243,55 @@ fn incident(lottery: &mut Lottery, nodes: u64, at_s: u64, cues: &mut Vec<(u64, C
         let fault = Fault { kind: Kind::ApiserverCannotStart, node: format!("cp{number}") };
         cues.push((at_s + lottery.between(0, 10), Cue::Break(fault.clone())));
         cues.push((at_s + lasts_s + lottery.between(0, 5), Cue::Mend(fault)));
+    }
+    at_s + lasts_s + lottery.between(0, 100)
+}
+
+/// What we see is not what is: most machines are hidden from us, or our probes of one hang while it recovers.
+fn blind(lottery: &mut Lottery, nodes: u64, at_s: u64, cues: &mut Vec<(u64, Cue)>) -> u64 {
+    let node = format!("cp{}", lottery.between(1, nodes));
+    let mut inflict = |kind: Kind, from_s: u64, to_s: u64| {
+        let fault = Fault { kind, node: node.clone() };
+        cues.push((at_s + from_s, Cue::Break(fault.clone())));
+        cues.push((at_s + to_s, Cue::Mend(fault)));
+    };
+    let lasts_s = lottery.between(100, 400);
+    if lottery.one_in(2) {
+        inflict(Kind::HideOthers, 0, lasts_s);
+        inflict(Kind::StopKubelet, lottery.between(10, 40), lasts_s);
+    } else {
+        inflict(Kind::HangEtcd, 0, lottery.between(12, 40));
+        inflict(Kind::StallProbes, lottery.between(8, 11), lasts_s);
+    }
+    at_s + lasts_s
+}
+
+/// One machine is left, and that one is shaky.
+fn siege(lottery: &mut Lottery, nodes: u64, at_s: u64, cues: &mut Vec<(u64, Cue)>) -> u64 {
+    const TAKEN: [Kind; 4] =
+        [Kind::ApiserverCannotStart, Kind::HangApiserver, Kind::StopKubelet, Kind::EtcdCannotStart];
+    const SHAKY: [Kind; 6] = [
+        Kind::ShortMemory,
+        Kind::SmallMachine,
+        Kind::SwallowApiserver,
+        Kind::HideOthers,
+        Kind::HangEtcd,
+        Kind::Upgrade,
+    ];
+    let lasts_s = lottery.between(60, 500);
+    let (first, left) = (lottery.between(1, nodes), lottery.between(1, nodes));
+    let mut inflict = |lottery: &mut Lottery, number: u64, kinds: &[Kind]| {
+        let kind = lottery.pick(kinds).copied().unwrap_or(Kind::HangApiserver);
+        let fault = Fault { kind, node: format!("cp{number}") };
+        cues.push((at_s + lottery.between(0, 30), Cue::Break(fault.clone())));
+        cues.push((at_s + lasts_s + lottery.between(0, 5), Cue::Mend(fault)));
+    };
+    for number in (1..=nodes).filter(|number| *number != left && (nodes < 5 || *number != first)) {
+        inflict(lottery, number, &TAKEN);
+    }
+    inflict(lottery, left, &SHAKY);
+    if lottery.one_in(2) {
+        inflict(lottery, left, &[Kind::StopKubelet, Kind::ShortMemory, Kind::HangApiserver]);
     }
     at_s + lasts_s + lottery.between(0, 100)
 }

@@ -1,18 +1,25 @@
 //! What must hold at every moment of every play, whatever went wrong: one list, each with its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::play::Entry;
 use defib::model::Model;
-use defib::model::node::Process;
+use defib::model::node::{Ills, Process};
 use defib::model::world::Deed;
 use defib_engine::playbook::ActionClass;
-use defib_engine::settings::Settings;
+use defib_engine::record::{Order, Record};
+use defib_engine::settings::{Mode, Settings};
 use defib_engine::time::Tick;
 
 /// What the program may know late: a probe's age, an answer's way, and the recheck.
 const KNOWN_WITHIN: Duration = Duration::from_secs(12);
+
+/// A finding that was right may be open for so long after its cause is gone, and a preflight and a recheck follow.
+const CLEARED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The effect of a step that nobody verified, and that was begun before the program was killed, takes so long at least.
+const ORPHANED_FOR: Duration = Duration::from_secs(60);
 
 /// What has been seen so far in one play.
 #[derive(Default)]
@@ -24,8 +31,19 @@ pub(crate) struct Watch {
     unserved_since: BTreeMap<String, Tick>,
     /// The playbook of each intended step.
     intents: BTreeMap<String, String>,
-    /// The deed under way that may hurt, until its run ended.
+    /// The deed under way that may hurt, until its run ended; after the program was killed, until its effect can be expected.
     open_run: Option<(String, Tick)>,
+    orphan: Option<(String, Tick)>,
+    /// Runs that a person asked for or approved, and those of them that pass the limits.
+    by_person: BTreeSet<String>,
+    passes_limits: BTreeSet<String>,
+    paused_until: Option<Tick>,
+    /// Since when a person is at work on each node, and when it booted.
+    upgrading_since: BTreeMap<String, Tick>,
+    /// Since when we reach too few machines to have a view of the cluster.
+    cut_off_since: Option<Tick>,
+    /// Since when a node has had nothing wrong with it.
+    well_since: BTreeMap<String, Tick>,
 }
 
 /// What was violated, in words.
@@ -38,6 +56,14 @@ impl Watch {
             keep(&mut self.ready_since, name, model.ready(name), now);
             keep(&mut self.unserved_since, name, !model.etcd.serves(name), now);
         }
+        for (name, node) in &model.nodes {
+            keep(&mut self.upgrading_since, name, node.ills.upgrading, now);
+            let works = model.ready(name) && node.kubelet.runs() && node.etcd.runs();
+            keep(&mut self.well_since, name, works && node.ills == Ills::default(), now);
+        }
+        let (hidden, most) = (model.hidden.len(), model.nodes.len() / 2);
+        let serves = model.nodes.keys().any(|name| !model.hidden.contains(name) && model.etcd.serves(name));
+        self.cut_off_since = (hidden > most && serves).then(|| self.cut_off_since.unwrap_or(now));
         self.isolated_since = model.isolated.then(|| self.isolated_since.unwrap_or(now));
     }
 
@@ -49,7 +75,14 @@ impl Watch {
                     self.intents.insert(intent.step.0.clone(), intent.playbook.clone());
                 }
                 for record in &batch.records {
-                    if let defib_engine::record::Record::Run { run, .. } = record
+                    match record {
+                        Record::Decision { run, by: Some(_), .. } => drop(self.by_person.insert(run.clone())),
+                        Record::Command { order: Order::Recover { run, pass_limits: true, .. }, .. } => {
+                            self.passes_limits.insert(run.clone());
+                        }
+                        _ => {}
+                    }
+                    if let Record::Run { run, .. } = record
                         && self.open_run.as_ref().is_some_and(|(open, _)| open == run)
                     {
                         self.open_run = None;
@@ -63,7 +96,11 @@ impl Watch {
                 found
             }
             Entry::Killed => {
-                self.open_run = None;
+                self.orphan = self.open_run.take().or(self.orphan.take());
+                Vec::new()
+            }
+            Entry::Paused(until) => {
+                self.paused_until = *until;
                 Vec::new()
             }
             Entry::Started(_) | Entry::Routed(_) | Entry::Began => Vec::new(),
@@ -81,8 +118,14 @@ impl Watch {
         if self.deeds.iter().any(|(_, done)| done.id == deed.id) {
             found.push(("once", format!("{} was started twice", deed.id)));
         }
-        if settings.mode != defib_engine::settings::Mode::Act {
-            found.push(("authority", format!("{} in mode {}", deed.id, settings.mode)));
+        let playbook = self.intents.get(&deed.id.0).cloned().unwrap_or_default();
+        let armed = settings.clusters.values().any(|known| known.armed.contains(&playbook));
+        let person = self.by_person.contains(&run);
+        if !person && (settings.mode != Mode::Act || !armed) {
+            found.push(("authority", format!("{} in mode {}, armed: {armed}", deed.id, settings.mode)));
+        }
+        if !person && self.paused_until.is_some_and(|until| now < until) {
+            found.push(("authority", format!("{} while a person paused it", deed.id)));
         }
         if let Some((open, since)) = &self.open_run
             && *open != run
@@ -90,19 +133,39 @@ impl Watch {
             let text = format!("{run} while {open}, begun {:?} ago, has not ended", now.since(*since));
             found.push(("one-at-a-time", text));
         }
-        self.open_run = Some((run, now));
+        self.open_run = Some((run.clone(), now));
+        if let Some((orphan, since)) = self.orphan.take_if(|(_, since)| now.since(*since) < ORPHANED_FOR) {
+            let text = format!(
+                "{run} while {orphan}, begun {:?} ago by a program that was killed, may be under way",
+                now.since(since)
+            );
+            found.push(("one-at-a-time", text));
+        }
+        let lately = |since: &Tick| now.since(*since) > KNOWN_WITHIN;
+        let disruptive = deed.action.class() >= ActionClass::Disruptive;
+        if let Some((node, _)) =
+            self.upgrading_since.iter().find(|(node, since)| (disruptive || **node == deed.node) && lately(since))
+        {
+            found.push(("undisturbed", format!("{} while a person upgrades {node}", deed.id)));
+        }
+        if self.cut_off_since.as_ref().is_some_and(lately) {
+            found.push(("not-isolated", format!("{} while most machines are hidden from us", deed.id)));
+        }
         if self.isolated_since.is_some_and(|since| now.since(since) > KNOWN_WITHIN) {
             found.push(("not-isolated", format!("{} while nothing reaches us", deed.id)));
         }
         let node = model.nodes.get(&deed.node);
         let own_ready = lasts(self.ready_since.get(&deed.node));
+        let well = self.well_since.get(&deed.node).is_some_and(|since| now.since(*since) > CLEARED_WITHIN);
         // The step itself has started what it starts by now.
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
-        if own_ready && node.is_some_and(|node| ran(node.kubelet) && ran(node.etcd)) {
+        if own_ready && well && node.is_some_and(|node| ran(node.kubelet) && ran(node.etcd)) {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
         let another_ready = self.ready_since.iter().any(|(name, since)| *name != deed.node && lasts(Some(since)));
-        if own_ready && !another_ready && deed.action.takes_apiserver_down() {
+        // What swallows an API server's answers on their way to us makes it dead by every view that there is.
+        let seen = !model.swallowed.contains(&deed.node) && !model.stalled.contains(&deed.node);
+        if own_ready && seen && !another_ready && deed.action.takes_apiserver_down() {
             found.push(("service", format!("{} takes the only ready API server down", deed.id)));
         }
         let dead = node.is_some_and(|node| matches!(node.etcd, Process::Dead(_)));
@@ -115,7 +178,9 @@ impl Watch {
         if deed.action.takes_etcd_down() && without < model.nodes.len() / 2 + 1 && !dead {
             found.push(("quorum", format!("{}: only {without} members serve without {}", deed.id, deed.node)));
         }
-        found.extend(self.budget(deed, settings, now));
+        if !self.passes_limits.contains(&run) {
+            found.extend(self.budget(deed, settings, now));
+        }
         found
     }
 

@@ -5,13 +5,15 @@
 //! contracts of the real ports, an answer for every batch that the journal takes among them. Left out: whatever the real
 //! ports do beyond that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use defib_engine::event::{Event, Saved, Step};
+use defib_engine::command::{Ask, Command, Pause, PauseKind, Reply};
+use defib_engine::event::{Event, Kept, Saved, Step};
 use defib_engine::ledger::Reservation;
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
-use defib_engine::record::{Batch, Record};
+use defib_engine::playbook::ActionClass;
+use defib_engine::record::{Batch, Order, Record};
 use defib_engine::route::Route;
 use defib_engine::settings::Settings;
 use defib_engine::status::Status;
@@ -59,6 +61,8 @@ pub(crate) enum Entry {
     Started(Deed),
     /// The way to a living API server changed.
     Routed(Route),
+    /// A person's pause is durable, or its end is.
+    Paused(Option<Tick>),
     /// The program was killed.
     Killed,
     /// It was started again.
@@ -72,6 +76,7 @@ struct Desk {
     wishes: Vec<(Target, ProbeKind)>,
     steps: Vec<Step>,
     route: Option<Route>,
+    replies: Vec<(u64, Reply)>,
 }
 
 impl Ports for Desk {
@@ -92,6 +97,10 @@ impl Ports for Desk {
     }
 
     fn publish(&mut self, _: &ClusterId, _: &Status) {}
+
+    fn reply(&mut self, command: u64, reply: Reply) {
+        self.replies.push((command, reply));
+    }
 }
 
 /// One play.
@@ -111,6 +120,9 @@ pub(crate) struct Play {
     wall_jump_ms: i64,
     paper: Vec<(Tick, Batch)>,
     wake: Option<Tick>,
+    /// What a person asked and has no answer to.
+    asked: BTreeMap<u64, Ask>,
+    last_command: u64,
     lottery: Lottery,
 }
 
@@ -131,6 +143,8 @@ impl Play {
             wall_jump_ms: 0,
             paper: Vec::new(),
             wake: None,
+            asked: BTreeMap::new(),
+            last_command: 0,
             lottery: Lottery::new(seed ^ 0x5851_f42d_4c95_7f2d),
         };
         play.begin();
@@ -167,7 +181,28 @@ impl Play {
             self.note(Entry::Killed);
         }
         self.world.hang_up();
+        self.asked.clear();
         self.wake = None;
+    }
+
+    /// A person asks for something, if the program runs.
+    pub(crate) fn ask(&mut self, ask: Ask) {
+        if !self.runs() {
+            return;
+        }
+        self.last_command += 1;
+        let id = self.last_command;
+        self.asked.insert(id, ask.clone());
+        let command = Command { id, by: "somebody".to_owned(), ask };
+        self.world.tell(Duration::from_millis(1), Event::Asked(command));
+    }
+
+    /// Approves what is proposed, if anything is.
+    pub(crate) fn approve(&mut self) {
+        let Some(run) = self.status().and_then(|status| status.proposal.as_ref()).map(|one| one.run.clone()) else {
+            return;
+        };
+        self.ask(Ask::Approve { cluster: self.cluster.clone(), run });
     }
 
     /// Starts it with what is on the paper; nothing happens while it runs.
@@ -208,6 +243,9 @@ impl Play {
         if let Some(route) = desk.route {
             self.note(Entry::Routed(route));
         }
+        for (id, reply) in desk.replies {
+            self.heard(id, &reply);
+        }
         for (target, kind) in desk.wishes {
             self.world.ask(&target, kind);
         }
@@ -220,6 +258,17 @@ impl Play {
             if self.start(&step) {
                 return;
             }
+        }
+    }
+
+    /// What a person was told is what that person may count on.
+    fn heard(&mut self, id: u64, reply: &Reply) {
+        match (self.asked.remove(&id), reply) {
+            (Some(Ask::Pause { for_, .. }), Reply::Done(_)) => {
+                self.note(Entry::Paused(Some(self.now + for_)));
+            }
+            (Some(Ask::Resume { .. }), _) => self.note(Entry::Paused(None)),
+            _ => {}
         }
     }
 
@@ -259,7 +308,7 @@ impl Play {
     /// Starts a step; true when the program died over it.
     fn start(&mut self, step: &Step) -> bool {
         let deed = self.world.start(step);
-        let hurts = deed.action.class() > defib_engine::playbook::ActionClass::Harmless;
+        let hurts = deed.action.class() > ActionClass::Harmless;
         self.note(Entry::Started(deed));
         if hurts && self.crash == Some(Crash::AfterStep) {
             self.crash = None;
@@ -298,6 +347,19 @@ fn saved(cluster: &ClusterId, paper: &[(Tick, Batch)], now: Tick) -> Saved {
             match record {
                 Record::Incident { incident, .. } => incidents.extend(number(incident)),
                 Record::Decision { run, .. } | Record::Run { run, .. } => runs.extend(number(run)),
+                Record::Command { by, order: Order::Pause { reason, until } } => {
+                    let what = Pause {
+                        kind: PauseKind::Command,
+                        by: by.clone(),
+                        reason: reason.clone(),
+                        since: batch.at,
+                        until: Some(*until),
+                        holds: ActionClass::Harmless,
+                    };
+                    let kept = Kept { what, at: batch.at, age: Some(now.since(*written)) };
+                    saved.pauses.insert(cluster.clone(), kept);
+                }
+                Record::Command { order: Order::Resume, .. } => drop(saved.pauses.remove(cluster)),
                 _ => {}
             }
         }

@@ -98,6 +98,7 @@ impl Cluster {
             view,
             playbook,
             patient: node,
+            guards: self.guards,
             ledger: &self.ledger,
             mode: self.mode,
             person,

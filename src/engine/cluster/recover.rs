@@ -5,7 +5,7 @@ use super::decide::Judged;
 use crate::check::Hold;
 use crate::event::{Ready, Step};
 use crate::ledger::Reservation;
-use crate::observation::{ProbeKind, TalosMachine};
+use crate::observation::{ProbeKind, TalosMachine, Target};
 use crate::playbook::{Action, ActionClass};
 use crate::record::{Batch, FindingKey, Intent, Outcome, Record, RunEnd, StepId};
 use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
@@ -77,7 +77,7 @@ impl Cluster {
                     batch,
                 ),
             },
-            Phase::Preflight { needs } => match all_answered(&self.world, needs, run.asked) {
+            Phase::Preflight { needs } => match self.asked_again(needs, run.asked) {
                 Err(_) if now.mono.since(run.asked) < PREFLIGHT_WITHIN => Some(run),
                 Ok(()) if holds.is_empty() => Some(self.reserve(run, own, now, batch, ready)),
                 Err((target, kind)) => {
@@ -91,7 +91,9 @@ impl Cluster {
                 }
             },
             Phase::Durable => match (holds.first(), run.action().cloned()) {
-                (None, Some(action)) if now.mono.since(run.asked) < PREFLIGHT_GOOD_FOR => {
+                (None, Some(action))
+                    if now.mono.since(run.asked) < PREFLIGHT_GOOD_FOR || !self.guards.wants_fresh() =>
+                {
                     run.booted_s = self.view(now, elsewhere).machine(&run.patient).map(|machine| machine.boot_time_s);
                     self.start(&run, run.step, action, now, ready);
                     run.phase = Phase::Running { started: now.mono };
@@ -124,6 +126,11 @@ impl Cluster {
             Phase::Verifying { .. } => self.verify(run, now, elsewhere, batch),
         };
         self.run = next;
+    }
+
+    /// Every probe of a preflight has been answered since.
+    fn asked_again(&self, needs: &[(Target, ProbeKind)], asked: Tick) -> Result<(), (Target, ProbeKind)> {
+        if self.guards.wants_fresh() { all_answered(&self.world, needs, asked) } else { Ok(()) }
     }
 
     /// Nothing was reserved: the run leaves no trace but the word that somebody waits for.

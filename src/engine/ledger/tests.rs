@@ -155,3 +155,14 @@ fn the_uses_of_the_limits_agree_with_the_room() {
     assert_eq!(told(now(1_600, 13_600)), [cluster, ("n".to_owned(), 1, 2, 1, None), other]);
     assert!(ledger.limit_uses(&"elsewhere".into(), &nodes, &restart(), now(0, 12_000)).iter().all(|one| one.used == 0));
 }
+
+#[test]
+fn a_limit_of_none_names_no_time_at_which_it_has_room() {
+    let mut none = restart();
+    none.limits.per_node.count = 0;
+    let ledger = Ledger::open(Vec::new(), &[], now(0, 12_000));
+    let uses = ledger.limit_uses(&"c".into(), &["n".to_owned()], &none, now(0, 12_000));
+    let node = uses.iter().find(|one| one.subject == Subject::Node("n".into())).unwrap();
+    assert_eq!((node.left(), node.room_at), (0, None));
+    assert_eq!(room(&ledger, "n", &none, now(0, 12_000)).over, Some(LONGEST_WINDOW));
+}

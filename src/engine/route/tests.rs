@@ -73,6 +73,7 @@ impl Play {
             now: self.now,
             wall: UnixMs::default(),
             seen_once: false,
+            ages: true,
         };
         let told = self.router.judge(view, vip_lost, &self.lost);
         (self.router.route().direct, self.router.route().ready.join(" "), told)
