@@ -44,6 +44,11 @@ const WALLS: &[Wall] = &[
         ("src/web/mod.rs", "use crate::driver::Driver;"),
         ("src/daemon.rs", "use crate::driver::Driver;"),
     ),
+    (
+        walls::every_guard_is_in_force,
+        ("src/compose.rs", "guards: Guards::all_but(\"quorum\"),"),
+        ("tests/simulation/main.rs", "Guards::all_but(name)"),
+    ),
     (walls::modules_say_why, ("src/x.rs", "use std::fmt;\n"), ("src/x.rs", "//! Why.\n")),
     (
         walls::only_the_command_line_prints,
