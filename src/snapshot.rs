@@ -21,6 +21,8 @@ pub const BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// etcd's store is whole pages, all of them multiples of this.
 const PAGE_BYTES: u64 = 512;
+/// What etcd sends behind the store.
+const SHA256_BYTES: u64 = SHA256_OUTPUT_LEN as u64;
 
 /// What was saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +98,13 @@ async fn receive(snapshot: &mut Snapshot, out: &mut File, partial: &Path) -> Res
 fn durable(out: &File, partial: &Path, file: &Path) -> io::Result<()> {
     out.sync_all()?;
     std::fs::hard_link(partial, file)?;
-    std::fs::remove_file(partial)?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    let named = std::fs::remove_file(partial).and_then(|()| File::open(folder)?.sync_all());
+    if named.is_err() {
+        // A name that did not reach the disk is no promise.
+        let _ = std::fs::remove_file(file);
+    }
+    named
 }
 
 /// Hashes all that streams by but its last 32 bytes, and compares them with the hash.
@@ -123,7 +129,8 @@ impl Trailing {
 
     fn end(self) -> Result<Saved, SnapshotError> {
         let counted = self.context.finish();
-        let pages = self.bytes.checked_sub(32).is_some_and(|bytes| bytes > 0 && bytes.is_multiple_of(PAGE_BYTES));
+        let pages =
+            self.bytes.checked_sub(SHA256_BYTES).is_some_and(|bytes| bytes > 0 && bytes.is_multiple_of(PAGE_BYTES));
         if !pages || counted.as_ref() != self.tail {
             return Err(SnapshotError::Hash(self.bytes));
         }

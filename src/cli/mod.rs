@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use defib_engine::playbook::Playbook;
 
-use crate::config::{self, Config};
+use crate::config::{self, Cluster, Config};
 use crate::journal::JournalError;
 use crate::playbook as playbooks;
 pub use exit::Exit;
@@ -196,6 +196,32 @@ fn known(name: &str, config: &Config) -> Result<(), Exit> {
         return Ok(());
     }
     error_line(&format!("defib: no cluster {name} in {}; it has {}", config.file.display(), names.join(", ")));
+    Err(Exit::Misuse)
+}
+
+/// The cluster that is meant: the one that was named, else the only one.
+fn the_one<'a>(named: Option<&str>, config: &'a Config) -> Result<&'a Cluster, Exit> {
+    match (named, config.clusters.as_slice()) {
+        (Some(name), clusters) => {
+            known(name, config)?;
+            clusters.iter().find(|one| one.name == name).ok_or(Exit::Misuse)
+        }
+        (None, [only]) => Ok(only),
+        (None, several) => {
+            let names: Vec<_> = several.iter().map(|cluster| cluster.name.as_str()).collect();
+            error_line(&format!("defib: which cluster? name one with --cluster: {}", names.join(", ")));
+            Err(Exit::Misuse)
+        }
+    }
+}
+
+/// Complains about a node that the cluster does not have, and says which it has.
+fn known_node(name: &str, cluster: &Cluster) -> Result<(), Exit> {
+    let names: Vec<_> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    error_line(&format!("defib: no node {name} in {}; it has {}", cluster.name, names.join(", ")));
     Err(Exit::Misuse)
 }
 

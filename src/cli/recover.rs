@@ -16,9 +16,9 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::call::{CallError, Caller, held, unreached};
-use super::{Exit, Output, complain, error_line, known, out, out_json, runtime};
+use super::{Exit, Output, complain, error_line, known_node, out, out_json, runtime, the_one};
 use crate::api::{self, Answer, Offer, Said, State, Verdict};
-use crate::config::{Config, Mode};
+use crate::config::{Cluster, Config, Mode};
 use crate::daemon::{self, DaemonError};
 use crate::journal::{self, JournalError};
 use crate::web::api::Asked;
@@ -104,21 +104,14 @@ impl End {
 }
 
 pub(super) fn main(typed: Typed, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
-    let cluster = match (&typed.cluster, config.clusters.as_slice()) {
-        (Some(name), _) => match known(name, &config) {
-            Ok(()) => name.clone(),
-            Err(exit) => return exit,
-        },
-        (None, [only]) => only.name.clone(),
-        (None, several) => {
-            let names: Vec<_> = several.iter().map(|cluster| cluster.name.as_str()).collect();
-            error_line(&format!("defib: which cluster? name one with --cluster: {}", names.join(", ")));
-            return Exit::Misuse;
-        }
+    let cluster = match the_one(typed.cluster.as_deref(), &config) {
+        Ok(cluster) => cluster,
+        Err(exit) => return exit,
     };
-    if let Err(exit) = sound(&typed, &cluster, &config, &playbooks) {
+    if let Err(exit) = sound(&typed, cluster, &playbooks) {
         return exit;
     }
+    let cluster = cluster.name.clone();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(exit) => return exit,
@@ -143,7 +136,7 @@ pub(super) fn main(typed: Typed, mut config: Config, playbooks: Vec<Playbook>) -
 }
 
 /// What was typed makes sense; where nobody can be asked, the word was given beforehand.
-fn sound(typed: &Typed, cluster: &str, config: &Config, playbooks: &[Playbook]) -> Result<(), Exit> {
+fn sound(typed: &Typed, cluster: &Cluster, playbooks: &[Playbook]) -> Result<(), Exit> {
     let misuse = |text: String| {
         error_line(&format!("defib: {text}"));
         Err(Exit::Misuse)
@@ -152,12 +145,8 @@ fn sound(typed: &Typed, cluster: &str, config: &Config, playbooks: &[Playbook]) 
     if let Some(name) = typed.playbook.as_deref().filter(|name| !names.contains(name)) {
         return misuse(format!("no playbook {name}; there is {}", names.join(", ")));
     }
-    let nodes = config.clusters.iter().filter(|one| one.name == cluster).flat_map(|one| &one.nodes);
-    let nodes: Vec<_> = nodes.map(|node| node.name.as_str()).collect();
     for name in [&typed.node, &typed.confirm].into_iter().flatten() {
-        if !nodes.contains(&name.as_str()) {
-            return misuse(format!("no node {name} in {cluster}; it has {}", nodes.join(", ")));
-        }
+        known_node(name, cluster)?;
     }
     if typed.dry_run || typed.yes && (!typed.pass_limits || typed.confirm.is_some()) {
         return Ok(());

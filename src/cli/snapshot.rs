@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use defib_engine::observation::EtcdStatus;
 
-use super::{Exit, complain, error_line, known, out, runtime};
+use super::{Exit, complain, error_line, known_node, out, runtime, the_one};
 use crate::client::etcd::Member;
 use crate::client::kept::Kept;
 use crate::client::tls::Files;
@@ -21,7 +21,8 @@ use crate::snapshot;
 #[command(after_help = "Examples:\n  \
     defib snapshot prod-$(date +%F).db\n  \
     defib snapshot --cluster prod --node cp2 prod.db\n\n\
-    It holds every secret of the cluster: it is readable by its owner alone. `etcdutl snapshot restore` reads it.\n\n\
+    It holds every secret of the cluster: it is readable by its owner alone. It is what etcd sends, as `etcdctl snapshot\n\
+    save` keeps it, hash included; restoring it with `etcdutl` is yours, and was not tried here.\n\n\
     Exit codes: 0 saved, 2 misuse, 4 no member can be asked or it could not be saved")]
 pub(super) struct Typed {
     /// Where it is saved; nothing that is there is written over
@@ -40,18 +41,13 @@ const ASK_WITHIN: Duration = Duration::from_secs(3);
 const BEHIND_MAX: u64 = 1_000;
 
 pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
-    let cluster = match (&typed.cluster, config.clusters.as_slice()) {
-        (None, [one]) => one,
-        (None, _) => {
-            error_line("defib: there are several clusters; name one with --cluster NAME");
-            return Exit::Misuse;
-        }
-        (Some(name), clusters) => match (known(name, config), clusters.iter().find(|one| one.name == *name)) {
-            (Err(exit), _) => return exit,
-            (Ok(()), Some(one)) => one,
-            (Ok(()), None) => return Exit::Misuse,
-        },
+    let cluster = match the_one(typed.cluster.as_deref(), config) {
+        Ok(cluster) => cluster,
+        Err(exit) => return exit,
     };
+    if let Some(Err(exit)) = typed.node.as_deref().map(|name| known_node(name, cluster)) {
+        return exit;
+    }
     let Some(credential) = &cluster.etcd else {
         error_line(&format!(
             "defib: {} has no certificate for etcd, and a snapshot needs one; give the cluster the key `etcd`",
@@ -59,10 +55,6 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
         ));
         return Exit::Misuse;
     };
-    if let Some(name) = typed.node.as_ref().filter(|name| !cluster.nodes.iter().any(|node| node.name == **name)) {
-        error_line(&format!("defib: {} has no node {name}", cluster.name));
-        return Exit::Misuse;
-    }
     let credential = Arc::new(Kept::new(Files::new(credential)));
     match runtime() {
         Ok(runtime) => runtime.block_on(take(typed, cluster, &credential)),

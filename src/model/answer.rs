@@ -41,7 +41,6 @@ impl Model {
             Target::Canary(_) => (Duration::ZERO, Seen::Healthy(Facts::Canary)),
             Target::Vip(_) => match self.vip.holder.as_ref().and_then(|name| Some((name, self.nodes.get(name)?))) {
                 Some((name, _)) if self.hidden.contains(name) => silent(Stage::Connect),
-                Some((name, _)) if self.swallowed.contains(name) => silent(Stage::Response),
                 Some((name, node)) if node.answers() => self.apiserver(name, node, kind),
                 _ => silent(Stage::Connect),
             },
@@ -70,9 +69,6 @@ impl Model {
             ProbeKind::EtcdStatus | ProbeKind::EtcdReadSerializable | ProbeKind::EtcdReadLinearizable => {
                 let (after, seen) = self.etcd(name, node, kind);
                 (slow + after, seen)
-            }
-            ProbeKind::Apiserver if self.swallowed.contains(name) => {
-                (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response)))
             }
             ProbeKind::Apiserver => self.apiserver(name, node, kind),
             ProbeKind::TalosMachine => (slow, Seen::Healthy(Facts::TalosMachine(Box::new(self.machine(node))))),
@@ -136,7 +132,7 @@ impl Model {
         if node.ills.refuses_us {
             return (Duration::ZERO, Seen::Unknown(Why::Unauthorized("status 401".to_owned())));
         }
-        if !node.executes() || node.apiserver == Process::Hung {
+        if !node.executes() || node.apiserver == Process::Hung || self.swallowed.contains(name) {
             return (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response)));
         }
         if !node.listens(self.now) {

@@ -206,6 +206,7 @@ impl Model {
             return;
         }
         let ours = match fault.kind {
+            Kind::HideNode => Some(&mut self.hidden),
             Kind::SwallowApiserver => Some(&mut self.swallowed),
             Kind::StallProbes => Some(&mut self.stalled),
             _ => None,
@@ -215,14 +216,6 @@ impl Model {
                 nodes.insert(fault.node.clone());
             } else {
                 nodes.remove(&fault.node);
-            }
-            return;
-        }
-        if fault.kind == Kind::HideNode {
-            if ill {
-                self.hidden.insert(fault.node.clone());
-            } else {
-                self.hidden.remove(&fault.node);
             }
             return;
         }

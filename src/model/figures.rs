@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use defib_engine::observation::{CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, NodeName, TalosMachine};
-
 use defib_engine::time::Tick;
 
 use super::node::Node;

@@ -103,7 +103,7 @@ pub(crate) struct Script {
     mode: Mode,
     /// Playbooks that require nothing and wait for nothing: whatever an operator writes, the guards hold.
     reckless: bool,
-    /// Every so manieth playbook is not armed.
+    /// One playbook of so many is not armed.
     unarmed: Option<usize>,
     pub(crate) calm_s: u64,
     pub(crate) lasts_s: u64,

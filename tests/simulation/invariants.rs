@@ -31,14 +31,16 @@ pub(crate) struct Watch {
     unserved_since: BTreeMap<String, Tick>,
     /// The playbook of each intended step.
     intents: BTreeMap<String, String>,
-    /// The deed under way that may hurt, until its run ended; after the program was killed, until its effect can be expected.
+    /// The deed under way that may hurt, until its run ended.
     open_run: Option<(String, Tick)>,
+    /// The one that was under way when the program was killed, until its effect can be expected.
     orphan: Option<(String, Tick)>,
     /// Runs that a person asked for or approved, and those of them that pass the limits.
     by_person: BTreeSet<String>,
     passes_limits: BTreeSet<String>,
+    /// Until when a person was told that nothing starts by itself.
     paused_until: Option<Tick>,
-    /// Since when a person is at work on each node, and when it booted.
+    /// Since when a person is at work on each node.
     upgrading_since: BTreeMap<String, Tick>,
     /// Since when we reach too few machines to have a view of the cluster.
     cut_off_since: Option<Tick>,
@@ -52,13 +54,12 @@ pub(crate) type Violation = (&'static str, String);
 impl Watch {
     /// Looks at the world as it is, before anything is judged.
     pub(crate) fn look(&mut self, model: &Model, now: Tick) {
-        for name in model.nodes.keys() {
-            keep(&mut self.ready_since, name, model.ready(name), now);
-            keep(&mut self.unserved_since, name, !model.etcd.serves(name), now);
-        }
         for (name, node) in &model.nodes {
+            let ready = model.ready(name);
+            keep(&mut self.ready_since, name, ready, now);
+            keep(&mut self.unserved_since, name, !model.etcd.serves(name), now);
             keep(&mut self.upgrading_since, name, node.ills.upgrading, now);
-            let works = model.ready(name) && node.kubelet.runs() && node.etcd.runs();
+            let works = ready && node.kubelet.runs() && node.etcd.runs();
             keep(&mut self.well_since, name, works && node.ills == Ills::default(), now);
         }
         let (hidden, most) = (model.hidden.len(), model.nodes.len() / 2);
@@ -76,16 +77,14 @@ impl Watch {
                 }
                 for record in &batch.records {
                     match record {
+                        Record::Run { run, .. } if self.open_run.as_ref().is_some_and(|(open, _)| open == run) => {
+                            self.open_run = None;
+                        }
                         Record::Decision { run, by: Some(_), .. } => drop(self.by_person.insert(run.clone())),
                         Record::Command { order: Order::Recover { run, pass_limits: true, .. }, .. } => {
                             self.passes_limits.insert(run.clone());
                         }
                         _ => {}
-                    }
-                    if let Record::Run { run, .. } = record
-                        && self.open_run.as_ref().is_some_and(|(open, _)| open == run)
-                    {
-                        self.open_run = None;
                     }
                 }
                 Vec::new()
@@ -156,19 +155,18 @@ impl Watch {
         }
         let node = model.nodes.get(&deed.node);
         let own_ready = lasts(self.ready_since.get(&deed.node));
-        // What an operator wrote may be called for by a mere risk, on a machine that works; what ships is not. What swallows
-        // an API server's answers on their way to us makes it hung by every view that a gentle step asks.
+        // What swallows an API server's answers on their way to us makes it hung by every view that a gentle step asks.
+        let seen = disruptive || !model.swallowed.contains(&deed.node);
+        // What an operator wrote may be called for by a mere risk, on a machine that works; what ships is not.
         let ships = defib::playbook::SHIPPED.iter().any(|(name, _)| *name == playbook);
         let well = self.well_since.get(&deed.node).is_some_and(|since| now.since(*since) > CLEARED_WITHIN);
-        let well = if ships { disruptive || !model.swallowed.contains(&deed.node) } else { well };
+        let well = if ships { seen } else { well };
         // The step itself has started what it starts by now.
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
         if own_ready && well && node.is_some_and(|node| ran(node.kubelet) && ran(node.etcd)) {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
         let another_ready = self.ready_since.iter().any(|(name, since)| *name != deed.node && lasts(Some(since)));
-        // What swallows an API server's answers on their way to us makes it dead by every view that there is.
-        let seen = !model.swallowed.contains(&deed.node) && !model.stalled.contains(&deed.node);
         if own_ready && seen && !another_ready && deed.action.takes_apiserver_down() {
             found.push(("service", format!("{} takes the only ready API server down", deed.id)));
         }

@@ -136,7 +136,7 @@ fn many(found: &[u64], fresh: Range<u64>, guards: Guards) -> Tally {
     whole.into_inner().unwrap_or_default()
 }
 
-/// The first seeds, the same in every run, until one finds that a guard is missing.
+/// The first violation of seeds that are the same in every run, played eight at a time.
 fn first_violation(guards: Guards, from: u64, within: u64) -> Option<(u64, Violation)> {
     (from..=within).step_by(8).find_map(|first| {
         let tally = many(&[], first..(first + 8).min(within + 1), guards);
