@@ -113,6 +113,12 @@ impl Latch {
         if self.open_since.is_none() { self.differs_since } else { None }
     }
 
+    /// It is open, and the verdict is clear by now: since when.
+    #[must_use]
+    pub fn clear_since(&self) -> Option<Tick> {
+        if self.open_since.is_some() { self.differs_since } else { None }
+    }
+
     /// When a wait that goes on ends, if the verdict stays.
     #[must_use]
     pub fn wake_at(&self, timing: Timing) -> Option<Tick> {
@@ -137,6 +143,19 @@ mod tests {
         let changes = run(&mut latch, &[(0, Signal::Raised), (1_000, Signal::Raised), (2_000, Signal::Raised)]);
         assert_eq!(changes, [(2_000, Change::Opened)]);
         assert_eq!(latch.open_since(), Some(Tick(0)));
+    }
+
+    #[test]
+    fn an_open_one_says_since_when_it_is_clear() {
+        let mut latch = Latch::default();
+        run(&mut latch, &[(0, Signal::Raised), (2_000, Signal::Raised)]);
+        assert_eq!(latch.clear_since(), None);
+        run(&mut latch, &[(2_500, Signal::Clear), (3_000, Signal::Clear)]);
+        assert_eq!((latch.clear_since(), latch.pending_since()), (Some(Tick(2_500)), None));
+        run(&mut latch, &[(3_500, Signal::Raised)]);
+        assert_eq!((latch.clear_since(), latch.open_since()), (None, Some(Tick(0))), "it was there all along");
+        run(&mut latch, &[(4_000, Signal::Clear), (5_500, Signal::Clear), (7_000, Signal::Clear)]);
+        assert_eq!((latch.clear_since(), latch.open_since()), (None, None));
     }
 
     #[test]

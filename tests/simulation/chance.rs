@@ -138,10 +138,11 @@ impl Script {
         let mut at_s = QUIET_S + lottery.between(0, 60);
         if lottery.one_in(2) {
             at_s = incident(&mut lottery, nodes, at_s, &mut cues);
-        } else if lottery.one_in(2) {
+        } else {
             at_s = match lottery.between(0, 3) {
-                0 => blind(&mut lottery, nodes, at_s, &mut cues),
-                _ => siege(&mut lottery, nodes, at_s, &mut cues),
+                0 => at_s,
+                1 => siege(&mut lottery, nodes, at_s, &mut cues),
+                _ => blind(&mut lottery, nodes, at_s, &mut cues),
             };
         }
         let mut last = None;
@@ -199,8 +200,8 @@ impl Script {
         cues.sort_by_key(|(at, _)| *at);
         let last_s = cues.last().map_or(at_s, |(at, _)| *at);
         let lasts_s = last_s + CALM_S;
-        // Whoever was killed is started again, by systemd.
-        cues.extend((0..lasts_s).step_by(7).map(|at| (at, Cue::Begin)));
+        // Whoever was killed is started again, by systemd; the cluster has started before the program does.
+        cues.extend((7..lasts_s).step_by(7).map(|at| (at, Cue::Begin)));
         if mode == Mode::Ask {
             cues.extend((0..lasts_s).step_by(40).map(|at| (at, Cue::Approve)));
         }
@@ -247,21 +248,33 @@ fn incident(lottery: &mut Lottery, nodes: u64, at_s: u64, cues: &mut Vec<(u64, C
     at_s + lasts_s + lottery.between(0, 100)
 }
 
-/// What we see is not what is: most machines are hidden from us, or our probes of one hang while it recovers.
+/// What we see is not what is: most machines are hidden from us, our probes of one hang while it recovers, its answers are
+/// swallowed; or it alone serves, and is short of memory.
 fn blind(lottery: &mut Lottery, nodes: u64, at_s: u64, cues: &mut Vec<(u64, Cue)>) -> u64 {
-    let node = format!("cp{}", lottery.between(1, nodes));
-    let mut inflict = |kind: Kind, from_s: u64, to_s: u64| {
-        let fault = Fault { kind, node: node.clone() };
+    let own = lottery.between(1, nodes);
+    let mut inflict_on = |number: u64, kind: Kind, from_s: u64, to_s: u64| {
+        let fault = Fault { kind, node: format!("cp{number}") };
         cues.push((at_s + from_s, Cue::Break(fault.clone())));
         cues.push((at_s + to_s, Cue::Mend(fault)));
     };
     let lasts_s = lottery.between(100, 400);
-    if lottery.one_in(2) {
-        inflict(Kind::HideOthers, 0, lasts_s);
-        inflict(Kind::StopKubelet, lottery.between(10, 40), lasts_s);
-    } else {
-        inflict(Kind::HangEtcd, 0, lottery.between(12, 40));
-        inflict(Kind::StallProbes, lottery.between(8, 11), lasts_s);
+    let mut inflict = |kind, from_s, to_s| inflict_on(own, kind, from_s, to_s);
+    match lottery.between(0, 3) {
+        0 => {
+            inflict(Kind::HideOthers, 0, lasts_s);
+            inflict(Kind::StopKubelet, lottery.between(10, 40), lasts_s);
+        }
+        1 => {
+            inflict(Kind::HangEtcd, 0, lottery.between(12, 40));
+            inflict(Kind::StallProbes, lottery.between(8, 11), lasts_s);
+        }
+        2 => inflict(Kind::SwallowApiserver, 0, lasts_s),
+        _ => {
+            inflict(Kind::ShortMemory, lottery.between(10, 60), lasts_s);
+            for other in (1..=nodes).filter(|number| *number != own) {
+                inflict_on(other, Kind::HangApiserver, 0, lasts_s);
+            }
+        }
     }
     at_s + lasts_s
 }

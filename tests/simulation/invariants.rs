@@ -21,16 +21,30 @@ const CLEARED_WITHIN: Duration = Duration::from_secs(30);
 /// The effect of a step that nobody verified, and that was begun before the program was killed, takes so long at least.
 const ORPHANED_FOR: Duration = Duration::from_secs(60);
 
+/// How a node was right before a step was started on it: what the step does to it at once is not held against it.
+struct Before {
+    /// Since when each of these truths holds.
+    ready: Option<Tick>,
+    unready: Option<Tick>,
+    unserved: Option<Tick>,
+    /// A person is at work on it.
+    upgrading: Option<Tick>,
+    /// Nothing is wrong with it.
+    well: Option<Tick>,
+    kubelet: Process,
+    etcd: Process,
+    /// What its API server answers does not reach us.
+    swallowed: bool,
+}
+
 /// What has been seen so far in one play.
 #[derive(Default)]
 pub(crate) struct Watch {
     deeds: Vec<(Tick, Deed)>,
-    /// Since when each of these truths holds.
-    ready_since: BTreeMap<String, Tick>,
+    nodes: BTreeMap<String, Before>,
     isolated_since: Option<Tick>,
-    unserved_since: BTreeMap<String, Tick>,
-    /// The playbook of each intended step.
-    intents: BTreeMap<String, String>,
+    /// When each step was intended, and by which playbook: the limits count from then.
+    intents: BTreeMap<String, (Tick, String)>,
     /// The deed under way that may hurt, until its run ended.
     open_run: Option<(String, Tick)>,
     /// The one that was under way when the program was killed, until its effect can be expected.
@@ -40,27 +54,32 @@ pub(crate) struct Watch {
     passes_limits: BTreeSet<String>,
     /// Until when a person was told that nothing starts by itself.
     paused_until: Option<Tick>,
-    /// Since when a person is at work on each node.
-    upgrading_since: BTreeMap<String, Tick>,
     /// Since when we reach too few machines to have a view of the cluster.
     cut_off_since: Option<Tick>,
-    /// Since when a node has had nothing wrong with it.
-    well_since: BTreeMap<String, Tick>,
 }
 
 /// What was violated, in words.
 pub(crate) type Violation = (&'static str, String);
 
 impl Watch {
-    /// Looks at the world as it is, before anything is judged.
+    /// Looks at the world as it is, for what comes to be judged next.
     pub(crate) fn look(&mut self, model: &Model, now: Tick) {
         for (name, node) in &model.nodes {
+            let earlier = self.nodes.get(name);
+            let since = |holds: bool, earlier: Option<Tick>| holds.then(|| earlier.unwrap_or(now));
             let ready = model.ready(name);
-            keep(&mut self.ready_since, name, ready, now);
-            keep(&mut self.unserved_since, name, !model.etcd.serves(name), now);
-            keep(&mut self.upgrading_since, name, node.ills.upgrading, now);
             let works = ready && node.kubelet.runs() && node.etcd.runs();
-            keep(&mut self.well_since, name, works && node.ills == Ills::default(), now);
+            let before = Before {
+                ready: since(ready, earlier.and_then(|earlier| earlier.ready)),
+                unready: since(!ready, earlier.and_then(|earlier| earlier.unready)),
+                unserved: since(!model.etcd.serves(name), earlier.and_then(|earlier| earlier.unserved)),
+                upgrading: since(node.ills.upgrading, earlier.and_then(|earlier| earlier.upgrading)),
+                well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
+                kubelet: node.kubelet,
+                etcd: node.etcd,
+                swallowed: model.swallowed.contains(name),
+            };
+            self.nodes.insert(name.clone(), before);
         }
         let (hidden, most) = (model.hidden.len(), model.nodes.len() / 2);
         let serves = model.nodes.keys().any(|name| !model.hidden.contains(name) && model.etcd.serves(name));
@@ -69,11 +88,11 @@ impl Watch {
     }
 
     /// Judges what happened.
-    pub(crate) fn judge(&mut self, entry: &Entry, model: &Model, settings: &Settings, now: Tick) -> Vec<Violation> {
+    pub(crate) fn judge(&mut self, entry: &Entry, settings: &Settings, now: Tick) -> Vec<Violation> {
         match entry {
             Entry::Wrote(batch) => {
                 for intent in &batch.intents {
-                    self.intents.insert(intent.step.0.clone(), intent.playbook.clone());
+                    self.intents.insert(intent.step.0.clone(), (now, intent.playbook.clone()));
                 }
                 for record in &batch.records {
                     match record {
@@ -90,8 +109,9 @@ impl Watch {
                 Vec::new()
             }
             Entry::Started(deed) if deed.action.class() > ActionClass::Harmless => {
-                let found = self.deed(deed, model, settings, now);
-                self.deeds.push((now, deed.clone()));
+                let found = self.deed(deed, settings, now);
+                let intended = self.intents.get(&deed.id.0).map_or(now, |(at, _)| *at);
+                self.deeds.push((intended, deed.clone()));
                 found
             }
             Entry::Killed => {
@@ -106,10 +126,10 @@ impl Watch {
         }
     }
 
-    fn deed(&mut self, deed: &Deed, model: &Model, settings: &Settings, now: Tick) -> Vec<Violation> {
+    fn deed(&mut self, deed: &Deed, settings: &Settings, now: Tick) -> Vec<Violation> {
         let mut found: Vec<Violation> = Vec::new();
         let (_, run, _) = split(deed);
-        let lasts = |since: Option<&Tick>| since.is_some_and(|since| now.since(*since) > KNOWN_WITHIN);
+        let lasts = |since: Option<Tick>| since.is_some_and(|since| now.since(since) > KNOWN_WITHIN);
 
         if !self.intents.contains_key(&deed.id.0) {
             found.push(("intended", format!("{} was started and never intended", deed.id)));
@@ -117,7 +137,7 @@ impl Watch {
         if self.deeds.iter().any(|(_, done)| done.id == deed.id) {
             found.push(("once", format!("{} was started twice", deed.id)));
         }
-        let playbook = self.intents.get(&deed.id.0).cloned().unwrap_or_default();
+        let (intended, playbook) = self.intents.get(&deed.id.0).cloned().unwrap_or((now, String::new()));
         let armed = settings.clusters.values().any(|known| known.armed.contains(&playbook));
         let person = self.by_person.contains(&run);
         if !person && (settings.mode != Mode::Act || !armed) {
@@ -140,64 +160,60 @@ impl Watch {
             );
             found.push(("one-at-a-time", text));
         }
-        let lately = |since: &Tick| now.since(*since) > KNOWN_WITHIN;
         let disruptive = deed.action.class() >= ActionClass::Disruptive;
-        if let Some((node, _)) =
-            self.upgrading_since.iter().find(|(node, since)| (disruptive || **node == deed.node) && lately(since))
-        {
+        let own = |name: &String| disruptive || *name == deed.node;
+        if let Some((node, _)) = self.nodes.iter().find(|(name, node)| own(name) && lasts(node.upgrading)) {
             found.push(("undisturbed", format!("{} while a person upgrades {node}", deed.id)));
         }
-        if self.cut_off_since.as_ref().is_some_and(lately) {
+        if lasts(self.cut_off_since) {
             found.push(("not-isolated", format!("{} while most machines are hidden from us", deed.id)));
         }
-        if self.isolated_since.is_some_and(|since| now.since(since) > KNOWN_WITHIN) {
+        if lasts(self.isolated_since) {
             found.push(("not-isolated", format!("{} while nothing reaches us", deed.id)));
         }
-        let node = model.nodes.get(&deed.node);
-        let own_ready = lasts(self.ready_since.get(&deed.node));
+        let Some(node) = self.nodes.get(&deed.node) else {
+            found.push(("known", format!("{} on {}, which does not exist", deed.id, deed.node)));
+            return found;
+        };
+        let own_ready = lasts(node.ready);
         // What swallows an API server's answers on their way to us makes it hung by every view that a gentle step asks.
-        let seen = disruptive || !model.swallowed.contains(&deed.node);
+        let seen = disruptive || !node.swallowed;
         // What an operator wrote may be called for by a mere risk, on a machine that works; what ships is not.
         let ships = defib::playbook::SHIPPED.iter().any(|(name, _)| *name == playbook);
-        let well = self.well_since.get(&deed.node).is_some_and(|since| now.since(*since) > CLEARED_WITHIN);
+        let well = node.well.is_some_and(|since| now.since(since) > CLEARED_WITHIN);
         let well = if ships { seen } else { well };
-        // The step itself has started what it starts by now.
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
-        if own_ready && well && node.is_some_and(|node| ran(node.kubelet) && ran(node.etcd)) {
+        if own_ready && well && ran(node.kubelet) && ran(node.etcd) {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
-        let another_ready = self.ready_since.iter().any(|(name, since)| *name != deed.node && lasts(Some(since)));
+        let another_ready = self.nodes.iter().any(|(name, node)| *name != deed.node && !lasts(node.unready));
         if own_ready && seen && !another_ready && deed.action.takes_apiserver_down() {
             found.push(("service", format!("{} takes the only ready API server down", deed.id)));
         }
-        let dead = node.is_some_and(|node| matches!(node.etcd, Process::Dead(_)));
-        let mute = |name: &String| lasts(self.unserved_since.get(name));
-        let serving = model.nodes.keys().filter(|name| !mute(name)).count();
-        let without = serving - usize::from(!mute(&deed.node));
+        let dead = matches!(node.etcd, Process::Dead(_));
+        let serving = self.nodes.values().filter(|node| !lasts(node.unserved)).count();
+        let without = serving - usize::from(!lasts(node.unserved));
         if serving == 0 && !dead {
             found.push(("quorum", format!("{} though no member has served for long", deed.id)));
         }
-        if deed.action.takes_etcd_down() && without < model.nodes.len() / 2 + 1 && !dead {
+        if deed.action.takes_etcd_down() && without < self.nodes.len() / 2 + 1 && !dead {
             found.push(("quorum", format!("{}: only {without} members serve without {}", deed.id, deed.node)));
         }
         if !self.passes_limits.contains(&run) {
-            found.extend(self.budget(deed, settings, now));
+            found.extend(self.budget(deed, settings, &playbook, intended));
         }
         found
     }
 
-    /// The windows, counted over what was truly started, by a clock that never jumps.
-    fn budget(&self, deed: &Deed, settings: &Settings, now: Tick) -> Vec<Violation> {
+    /// The windows, counted over what was truly started since it was intended, by a clock that never jumps.
+    fn budget(&self, deed: &Deed, settings: &Settings, own: &str, now: Tick) -> Vec<Violation> {
         let mut found = Vec::new();
-        for playbook in &settings.playbooks {
-            if self.intents.get(&deed.id.0) != Some(&playbook.name) {
-                continue;
-            }
+        for playbook in settings.playbooks.iter().filter(|playbook| playbook.name == own) {
             let limits = &playbook.limits;
             let within = |window: Duration, node: Option<&str>| {
                 let of =
                     |(at, done): &&(Tick, Deed)| now.since(*at) < window && node.is_none_or(|node| done.node == node);
-                let own = |(_, done): &&(Tick, Deed)| self.intents.get(&done.id.0) == Some(&playbook.name);
+                let own = |(_, done): &&(Tick, Deed)| self.intents.get(&done.id.0).is_some_and(|(_, name)| name == own);
                 self.deeds.iter().filter(of).filter(own).count() + 1
             };
             let lately = |(at, done): &&(Tick, Deed)| now.since(*at) < limits.cooldown && done.node == deed.node;
@@ -222,12 +238,4 @@ fn split(deed: &Deed) -> (String, String, String) {
     let mut parts = deed.id.0.split('/').map(str::to_owned);
     let mut next = || parts.next().unwrap_or_default();
     (next(), next(), next())
-}
-
-fn keep(since: &mut BTreeMap<String, Tick>, name: &str, holds: bool, now: Tick) {
-    if holds {
-        since.entry(name.to_owned()).or_insert(now);
-    } else {
-        since.remove(name);
-    }
 }

@@ -127,11 +127,11 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    /// The program with these settings, which know one cluster, beside this model. The program begins at once.
+    /// The program with these settings, which know one cluster, beside this model. It has not begun.
     #[must_use]
     pub(crate) fn new(settings: Settings, model: Model, seed: u64) -> Play {
         let cluster = settings.clusters.keys().next().cloned().unwrap_or_default();
-        let mut play = Play {
+        Play {
             world: World::new(&settings, model, seed),
             journal: Journal::default(),
             crash: None,
@@ -146,9 +146,7 @@ impl Play {
             asked: BTreeMap::new(),
             last_command: 0,
             lottery: Lottery::new(seed ^ 0x5851_f42d_4c95_7f2d),
-        };
-        play.begin();
-        play
+        }
     }
 
     /// Both clocks.

@@ -57,6 +57,7 @@ impl Cluster {
                     let mut one = self.judge_one(view, playbook, node, person, now);
                     let called = self.not_called_for(playbook, tracked, since, person, now);
                     one.judgement.holds.splice(..0, turn.or(called));
+                    self.unless_clear(&mut one.judgement, tracked, now);
                     candidates.push(one);
                 }
                 // What is wrong with the cluster may be cured on any node: its patient is the one whose run is under way,
@@ -139,6 +140,15 @@ impl Cluster {
         }
         let text = format!("{name} has been open for {}, {} are asked", Human(open_for), Human(asked));
         Some(Hold { check: "when", text, lifts: Lift::At(since + asked) })
+    }
+
+    /// What is open and not seen any more calls for nothing, should nothing else hold: it closes soon, or is seen again.
+    fn unless_clear(&self, judgement: &mut Judgement, tracked: &Tracked, now: Now) {
+        let Some(clear) = tracked.latch.clear_since().filter(|_| judgement.holds.is_empty()) else { return };
+        let left = self.timing(tracked.rule).close_after.saturating_sub(now.mono.since(clear));
+        let text =
+            format!("{} is not seen any more, and closes in {} if it stays away", tracked.rule.name, Human(left));
+        judgement.holds.push(Hold { check: "when", text, lifts: Lift::Patient });
     }
 
     /// Writes down which holds began and which ended.
@@ -234,6 +244,9 @@ impl Cluster {
                     }
                 };
                 judged.judgement.holds.splice(..0, hold);
+                if let Some((tracked, _)) = open {
+                    self.unless_clear(&mut judged.judgement, tracked, now);
+                }
                 let plan = self.plan(&judged, open.map(|_| key), now);
                 wished.push(Wished { judged, plan });
             }
