@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
-    Apiserver, ClusterId, Container, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog, NodeName,
-    Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
+    Apiserver, ClusterId, Container, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog,
+    NodeName, Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
 };
 use crate::settings::ClusterSettings;
 use crate::time::{Human, Tick, UnixMs};
@@ -353,9 +353,13 @@ impl<'a> View<'a> {
     }
 
     /// Who is to blame for a lost virtual address if an API server is: the one that held it last, once another has been
-    /// ready for so long that it would have taken the address over. None: any of them, or it is not known.
+    /// ready for so long that it would have taken the address over. The only one there is held it, too. None: any of them,
+    /// or it is not known.
     #[must_use]
     pub fn vip_waits_for(&self) -> Option<&'a NodeName> {
+        if let [only] = self.nodes() {
+            return Some(only);
+        }
         let long = |node: &&NodeName| {
             let since = self.world.windows.ready_since(node);
             since.is_some_and(|since| self.now.since(since) > TAKEN_OVER_WITHIN)
@@ -430,10 +434,38 @@ impl<'a> View<'a> {
         self.voters() / 2 + 1
     }
 
-    /// How many vote: every configured node but those that say they are learners.
+    /// How many vote: by the first list of members that a node's member gives, dead and unconfigured ones counted; where
+    /// nobody lists them, every configured node but those that say they are learners.
     #[must_use]
     pub fn voters(&self) -> usize {
+        let listed = self.listed_voters().count();
+        if listed > 0 {
+            return listed;
+        }
         self.nodes().iter().filter(|node| !self.etcd_status(node).is_some_and(|status| status.learner)).count()
+    }
+
+    /// The voters that the first list of members holds; none where nobody lists any. What a member says of itself is newer
+    /// than any list.
+    fn listed_voters(&self) -> impl Iterator<Item = &'a EtcdMember> {
+        let says = self.nodes().iter().filter_map(|node| self.etcd_status(node));
+        let learners: BTreeSet<u64> = says.filter(|says| says.learner).map(|says| says.member_id).collect();
+        let list = self.nodes().iter().find_map(|node| self.etcd_members(node));
+        let members = list.into_iter().flat_map(|list| &list.members);
+        members.filter(move |member| !member.learner && !learners.contains(&member.id))
+    }
+
+    /// Listed voters that are the member of no configured node, by what they are called; one that was added and never
+    /// started has no name. Only where every configured node's member is known by its id.
+    #[must_use]
+    pub fn strangers(&self) -> Vec<String> {
+        let own = self.nodes().iter().map(|node| self.world.membership.id_of(node));
+        let Some(own) = own.collect::<Option<BTreeSet<u64>>>() else { return Vec::new() };
+        let called = |member: &EtcdMember| match member.name.as_str() {
+            "" => format!("member {:x}, never started", member.id),
+            name => format!("{name}, not configured"),
+        };
+        self.listed_voters().filter(|member| !own.contains(&member.id)).map(called).collect()
     }
 }
 

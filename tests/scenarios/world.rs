@@ -64,6 +64,9 @@ struct Node {
     /// Talos's word for each service.
     services: BTreeMap<&'static str, String>,
     name: NodeName,
+    /// What its member is called, and by which id: the node's own name and number unless a scenario says otherwise.
+    member_name: String,
+    member_id: u64,
     gauges: Gauges,
     leader: bool,
     /// The member that it follows while there is a leader.
@@ -212,6 +215,8 @@ impl Node {
             answers: BTreeMap::new(),
             services: ["containerd", "etcd", "kubelet"].into_iter().map(running).collect(),
             name: name.clone(),
+            member_name: name.clone(),
+            member_id: number,
             gauges: Gauges::new(),
             leader: true,
             follows: 1,
@@ -261,6 +266,11 @@ impl Node {
             ("etcd", "another election") => self.term += 1,
             ("etcd", "alarm NOSPACE" | "alarm CORRUPT") => self.alarm = Some(clause["alarm ".len()..].to_owned()),
             ("etcd", "one more voter") => self.strangers += 1,
+            ("etcd", _) if clause.starts_with("named ") => self.member_name = clause["named ".len()..].to_owned(),
+            ("etcd", _) if clause.starts_with("added again as ") => {
+                self.member_name = clause["added again as ".len()..].to_owned();
+                self.member_id += 200;
+            }
             ("etcd", _) if self.gauges.set_etcd(&clause.split(' ').collect::<Vec<_>>(), now)? => {}
             ("etcd", _) if clause.starts_with("service ") => {
                 self.services.insert("etcd", talos_word(&clause["service ".len()..])?);
@@ -301,9 +311,9 @@ impl Node {
     }
 
     fn members(&self, world: &World) -> EtcdMembers {
-        let own = world.nodes.iter().map(|(name, node)| EtcdMember {
-            id: node.number,
-            name: name.clone(),
+        let own = world.nodes.values().map(|node| EtcdMember {
+            id: node.member_id,
+            name: node.member_name.clone(),
             learner: node.learner,
             ..EtcdMember::default()
         });
@@ -359,7 +369,7 @@ impl Node {
             }),
             ProbeKind::EtcdStatus => Facts::EtcdStatus(EtcdStatus {
                 cluster_id: self.cluster_id,
-                member_id: self.number,
+                member_id: self.member_id,
                 leader: u64::from(self.leader && !world.quorum_lost) * self.follows,
                 term: self.term,
                 db_size_bytes: (self.gauges.db_mib.1 * 1_048_576.0) as u64,

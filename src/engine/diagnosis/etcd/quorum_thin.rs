@@ -15,7 +15,7 @@ pub(crate) static RULE: Rule = Rule {
     layer: Layer::Etcd,
     class: Class::Risk,
     scope: Scope::Cluster,
-    reads: &[ProbeKind::EtcdReadLinearizable, ProbeKind::EtcdStatus],
+    reads: &[ProbeKind::EtcdReadLinearizable, ProbeKind::EtcdStatus, ProbeKind::EtcdMembers],
     explained_by: &[
         Because::structural("observer-isolated", Relation::Cluster),
         Because::structural("machine-unreachable", Relation::SomeNode),
@@ -45,6 +45,8 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
         view.nodes().iter().filter(|node| !learner(node)).partition(|node| serves(node));
     let (missing, unknown): (Vec<_>, Vec<_>) = others.into_iter().partition(|node| fails(node));
     let names = |nodes: &[&NodeName]| nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>().join(", ");
+    let strangers = view.strangers();
+    let missed = || missing.iter().map(|node| node.as_str()).chain(strangers.iter().map(String::as_str));
     if serving.len() > quorum {
         Verdict::Clear
     } else if !unknown.is_empty() {
@@ -52,7 +54,7 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     } else if serving.len() == quorum {
         Verdict::Raised(format!(
             "{quorum} of {voters} voters serve, a quorum needs {quorum}; missing {}",
-            names(&missing)
+            missed().collect::<Vec<_>>().join(", ")
         ))
     } else {
         // Less than a quorum has a finding of its own.
