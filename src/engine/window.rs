@@ -222,6 +222,14 @@ impl Windows {
         self.holders.iter().skip(before.saturating_sub(1)).filter_map(|(_, shown)| self.owner(shown))
     }
 
+    /// When the virtual address moved from one node to another since `from`, in order, as far as the certificates tell.
+    pub fn moves_since(&self, from: Tick) -> impl Iterator<Item = Tick> {
+        let mut holder = None;
+        let told = self.holders.iter().filter_map(|(at, shown)| Some((*at, self.owner(shown)?)));
+        let moved = move |(at, owner)| (holder.replace(owner).is_some_and(|before| before != owner)).then_some(at);
+        told.filter_map(moved).filter(move |at| *at >= from)
+    }
+
     fn owner(&self, shown: &str) -> Option<&NodeName> {
         let mut owners = self.certificates.iter().filter(|(_, own)| *own == shown).map(|(node, _)| node);
         let first = owners.next()?;

@@ -86,6 +86,9 @@ struct Node {
     back_off: Option<(Duration, Tick)>,
     /// kube-vip's container: runs, is dead, or there is none.
     kube_vip: Option<bool>,
+    /// Of the other static pods.
+    controller_manager: Option<bool>,
+    scheduler: Option<bool>,
 }
 
 impl World {
@@ -233,6 +236,8 @@ impl Node {
             pods: 1,
             back_off: None,
             kube_vip: None,
+            controller_manager: Some(true),
+            scheduler: Some(true),
         }
     }
 
@@ -283,6 +288,10 @@ impl Node {
             }
             ("etcd", _) => self.set_answer(ETCD, clause)?,
             ("kube-vip", "runs" | "dead") => self.kube_vip = Some(clause == "runs"),
+            ("controller-manager", "runs" | "dead") => self.controller_manager = Some(clause == "runs"),
+            ("scheduler", "runs" | "dead") => self.scheduler = Some(clause == "runs"),
+            ("controller-manager", "is not here") => self.controller_manager = None,
+            ("scheduler", "is not here") => self.scheduler = None,
             ("apiserver", "container dead") => self.set_container(false),
             ("apiserver", "container runs") => self.set_container(true),
             ("apiserver", "pod changed") => self.pods += 1,
@@ -351,14 +360,16 @@ impl Node {
                     id: format!("container-{}", self.containers),
                     running: self.container_runs,
                 };
-                let kube_vip = self.kube_vip.map(|running| Container {
-                    name: "kube-vip".to_owned(),
-                    pod: "kube-system/kube-vip".to_owned(),
-                    pod_uid: "kube-vip".to_owned(),
-                    id: "kube-vip-1".to_owned(),
-                    running,
-                });
-                Facts::TalosContainers(std::iter::once(apiserver).chain(kube_vip).collect())
+                let others = [
+                    ("kube-vip", self.kube_vip),
+                    ("kube-controller-manager", self.controller_manager),
+                    ("kube-scheduler", self.scheduler),
+                ];
+                let other = |(name, running): (&str, Option<bool>)| {
+                    let (name, pod_uid, id) = (name.to_owned(), name.to_owned(), format!("{name}-1"));
+                    Some(Container { pod: format!("kube-system/{name}"), name, pod_uid, id, running: running? })
+                };
+                Facts::TalosContainers(std::iter::once(apiserver).chain(others.into_iter().filter_map(other)).collect())
             }
             ProbeKind::TalosKubeletLog => Facts::TalosKubeletLog(KubeletLog {
                 back_off: self.back_off.map(|(length, said)| BackOff {

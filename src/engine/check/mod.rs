@@ -24,6 +24,7 @@ mod service;
 mod talos_reachable;
 mod two_views;
 mod undisturbed;
+mod vip_settled;
 
 use std::fmt;
 use std::time::Duration;
@@ -89,6 +90,7 @@ pub static REQUIREMENTS: &[&Check] = &[
     &holds_vip::CHECK,
     &kube_vip::RUNS,
     &kube_vip::ABSENT,
+    &vip_settled::CHECK,
 ];
 
 /// The requirement with this public name.

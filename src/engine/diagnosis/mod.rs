@@ -7,7 +7,7 @@ mod apiserver;
 mod etcd;
 mod machine;
 pub(crate) mod observer;
-mod vip;
+pub(crate) mod vip;
 
 use crate::finding::Rule;
 
@@ -24,6 +24,7 @@ pub static ALL: &[&Rule] = &[
     &machine::clock_skewed::RULE,
     &machine::runtime_unhealthy::RULE,
     &machine::kubelet_down::RULE,
+    &machine::kubelet_wedged::RULE,
     &etcd::slow_disk::RULE,
     &etcd::starved::RULE,
     &etcd::member_down::RULE,
@@ -39,15 +40,19 @@ pub static ALL: &[&Rule] = &[
     &etcd::near_quota::RULE,
     &etcd::fragmented::RULE,
     &etcd::even_voters::RULE,
+    &etcd::metrics_closed::RULE,
     &apiserver::down::RULE,
     &apiserver::hung::RULE,
     &apiserver::not_ready::RULE,
     &apiserver::crash_looping::RULE,
     &apiserver::slow::RULE,
     &apiserver::certificate_expiring::RULE,
+    &apiserver::controller_manager_down::RULE,
+    &apiserver::scheduler_down::RULE,
     &vip::lost::RULE,
     &vip::on_sick_node::RULE,
     &vip::split::RULE,
+    &vip::flapping::RULE,
 ];
 
 /// What the route turns on.

@@ -16,6 +16,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("observer-isolated", Relation::Cluster),
         Because::structural("apiserver-crash-looping", Relation::SameNode),
         Because::structural("kubelet-down", Relation::SameNode),
+        Because::structural("kubelet-wedged", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
         Because::earned("runtime-unhealthy", Relation::SameNode),
         // The kernel kills the largest process.

@@ -8,6 +8,7 @@ pub(super) mod learner_stuck;
 pub(super) mod member_down;
 pub(super) mod member_hung;
 pub(super) mod members_disagree;
+pub(super) mod metrics_closed;
 pub(super) mod near_quota;
 pub(super) mod no_leader;
 pub(super) mod no_space;
