@@ -1,7 +1,8 @@
-//! From when and until when a certificate is valid, read from its DER form.
+//! From when and until when a certificate is valid and for which groups, read from its DER form.
 //!
 //! rustls checks what the other side shows and never our own certificate, yet an expired one of ours must be told apart
 //! from a server that is ill. So the two dates are read here, by hand: a whole X.509 parser is not worth its weight.
+//! So are the subject's organizations, which are what Talos and Kubernetes take for roles and groups.
 
 use std::time::SystemTime;
 
@@ -9,6 +10,14 @@ const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const OBJECT: u8 = 0x06;
+/// 2.5.4.10, organizationName.
+const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// The forms of text in a name: UTF-8, printable, teletex, ASCII.
+const TEXTS: [u8; 4] = [0x0c, 0x13, 0x14, 0x16];
+/// So many organizations of one certificate are kept.
+const ORGANIZATIONS_MAX: usize = 16;
 const VERSION: u8 = 0xa0;
 
 /// The end of a certificate's validity; none where the bytes are no certificate.
@@ -20,6 +29,40 @@ pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
 /// The beginning of a certificate's validity and its end; none where the bytes are no certificate.
 #[must_use]
 pub fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
+    let (validity, _) = tagged(from_validity(certificate)?, SEQUENCE)?;
+    let (tag, from, until) = element(validity)?;
+    let from = time(tag, std::str::from_utf8(from).ok()?)?;
+    let (tag, until, _) = element(until)?;
+    Some((from, time(tag, std::str::from_utf8(until).ok()?)?))
+}
+
+/// The organizations of a certificate's subject, in order, at most 16; none where the bytes are no certificate.
+#[must_use]
+pub fn organizations(certificate: &[u8]) -> Vec<String> {
+    let subject = || tagged(tagged(from_validity(certificate)?, SEQUENCE)?.1, SEQUENCE);
+    let mut names = subject().map(|(subject, _)| subject).unwrap_or_default();
+    let mut found = Vec::new();
+    // Name: a sequence of sets of { attribute, value }; several organizations may share a set.
+    while let Some((mut set, rest)) = tagged(names, SET) {
+        while let Some((pair, others)) = tagged(set, SEQUENCE) {
+            found.extend(organization(pair));
+            set = others;
+        }
+        names = rest;
+    }
+    found.truncate(ORGANIZATIONS_MAX);
+    found
+}
+
+fn organization(pair: &[u8]) -> Option<String> {
+    let (attribute, value) = tagged(pair, OBJECT)?;
+    let (tag, text, _) = element(value)?;
+    let text = std::str::from_utf8(text).ok()?;
+    (attribute == ORGANIZATION && TEXTS.contains(&tag)).then(|| super::detail(text))
+}
+
+/// What follows a certificate's issuer: its validity, its subject, …
+fn from_validity(certificate: &[u8]) -> Option<&[u8]> {
     // RFC 5280: Certificate { tbs { [0] version, serial, signature algorithm, issuer, validity { from, until }, … } … }
     let mut tbs = tagged(tagged(certificate, SEQUENCE)?.0, SEQUENCE)?.0;
     if let Some((_, rest)) = tagged(tbs, VERSION) {
@@ -28,11 +71,7 @@ pub fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     for tag in [INTEGER, SEQUENCE, SEQUENCE] {
         tbs = tagged(tbs, tag)?.1;
     }
-    let validity = tagged(tbs, SEQUENCE)?.0;
-    let (tag, from, until) = element(validity)?;
-    let from = time(tag, std::str::from_utf8(from).ok()?)?;
-    let (tag, until, _) = element(until)?;
-    Some((from, time(tag, std::str::from_utf8(until).ok()?)?))
+    Some(tbs)
 }
 
 /// The first element: its tag, its content, and what follows it.
@@ -95,13 +134,29 @@ mod tests {
     }
 
     #[test]
+    fn organizations_are_read_from_the_subject_and_not_from_the_issuer() {
+        let named = |organization: &str| {
+            let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(rcgen::DnType::CommonName, "defib");
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, organization);
+            params
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let issuer = rcgen::Issuer::new(named("of the issuer"), rcgen::KeyPair::generate().unwrap());
+        let made = named("os:reader").signed_by(&key, &issuer).unwrap();
+        assert_eq!(organizations(made.der()), ["os:reader"]);
+        assert_eq!(organizations(&self::made(2030)), Vec::<String>::new());
+        assert_eq!(organizations(b"\x30\x03\x02\x01\x01"), Vec::<String>::new());
+    }
+
+    #[test]
     fn every_cut_and_every_flipped_byte_is_survived() {
         let whole = made(2030);
         for end in 0..whole.len() {
             let _ = not_after(&whole[..end]);
             let mut flipped = whole.clone();
             flipped[end] ^= 0xff;
-            let _ = not_after(&flipped);
+            let _ = (not_after(&flipped), organizations(&flipped), organizations(&whole[..end]));
         }
         assert_eq!(not_after(b""), None);
     }

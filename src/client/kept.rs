@@ -37,8 +37,19 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// [`Trouble::Unknown`]: our own side's trouble.
     fn read(&self) -> Result<Arc<ClientConfig>, Trouble>;
 
-    /// Until when the certificate that was read last is valid, also where it is not used because that is over.
-    fn not_after(&self) -> Option<SystemTime>;
+    /// What was read last says of itself, also where it is not used because its time is over.
+    fn holds(&self) -> Holds;
+}
+
+/// What a credential says of itself, without a word of its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// Until when its certificate is valid; none where it was never read.
+    pub not_after: Option<SystemTime>,
+    /// The organizations of its certificate, in order: Talos's roles, Kubernetes's groups.
+    pub groups: Vec<String>,
+    /// Whom its file would have asked; empty where it names nobody.
+    pub endpoints: Vec<String>,
 }
 
 /// A credential at hand.
@@ -52,8 +63,8 @@ pub struct Kept {
 #[derive(Debug, Default)]
 struct State {
     last: Option<Reading>,
-    /// What could be used when it was read last, and until when its certificate is valid.
-    good: Option<(Arc<ClientConfig>, Option<SystemTime>)>,
+    /// What could be used when it was read last, and what it says of itself.
+    good: Option<(Arc<ClientConfig>, Holds)>,
     /// Since when a thread reads.
     reading: Option<Instant>,
 }
@@ -65,14 +76,14 @@ struct Reading {
     config: Result<Arc<ClientConfig>, Trouble>,
     /// Why what lies there cannot be used, though what was read before still serves.
     broken: Option<Trouble>,
-    not_after: Option<SystemTime>,
+    holds: Holds,
 }
 
 /// How one of our credentials fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Until when the certificate is valid; none where it was never read.
-    pub not_after: Option<SystemTime>,
+    /// What it says of itself; nothing where it was never read.
+    pub holds: Holds,
     /// Why it cannot be used, or cannot be read any more.
     pub problem: Option<String>,
 }
@@ -114,7 +125,7 @@ impl Kept {
         let began = self.state.borrow().reading;
         let began = match began.map_or_else(|| self.begin(now), Ok) {
             Ok(began) => began,
-            Err(trouble) => return Look { not_after: None, problem: Some(said(&trouble)) },
+            Err(trouble) => return Look { holds: Holds::default(), problem: Some(said(&trouble)) },
         };
         let ended = self.ended(until).await;
         let hangs = ended.is_none().then(|| hangs(began));
@@ -125,7 +136,7 @@ impl Kept {
             (None, Ok(_)) => None,
         };
         let problem = last.as_ref().and_then(broken);
-        Look { not_after: last.and_then(|last| last.not_after), problem: hangs.or(problem) }
+        Look { holds: last.map(|last| last.holds).unwrap_or_default(), problem: hangs.or(problem) }
     }
 
     /// Begins to read, unless somebody did meanwhile.
@@ -142,8 +153,8 @@ impl Kept {
         let (source, state) = (Arc::clone(&self.source), Arc::clone(&self.state));
         let thread = std::thread::Builder::new().name("credential".to_owned()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
-            let (config, not_after) = (source.read(), source.not_after());
-            state.send_modify(|state| state.take(config, not_after));
+            let (config, holds) = (source.read(), source.holds());
+            state.send_modify(|state| state.take(config, holds));
         });
         if let Err(error) = spawned {
             self.state.send_modify(|state| state.reading = None);
@@ -164,22 +175,22 @@ impl Kept {
 
 impl State {
     /// Takes what a reading gave. Whether a good one goes on serving is said once.
-    fn take(&mut self, config: Result<Arc<ClientConfig>, Trouble>, not_after: Option<SystemTime>) {
+    fn take(&mut self, config: Result<Arc<ClientConfig>, Trouble>, holds: Holds) {
         let ended = Instant::now();
         self.reading = None;
-        let lasts = |until: &Option<SystemTime>| until.is_none_or(|until| until > SystemTime::now());
-        let reading = match (config, self.good.clone().filter(|(_, until)| lasts(until))) {
+        let lasts = |holds: &Holds| holds.not_after.is_none_or(|until| until > SystemTime::now());
+        let reading = match (config, self.good.clone().filter(|(_, holds)| lasts(holds))) {
             (Ok(config), _) => {
-                self.good = Some((Arc::clone(&config), not_after));
-                Reading { ended, config: Ok(config), broken: None, not_after }
+                self.good = Some((Arc::clone(&config), holds.clone()));
+                Reading { ended, config: Ok(config), broken: None, holds }
             }
-            (Err(trouble), Some((good, until))) => {
+            (Err(trouble), Some((good, holds))) => {
                 if self.last.as_ref().is_none_or(|last| last.broken.is_none()) {
                     tracing::warn!("{}; the one that was read before still serves", said(&trouble));
                 }
-                Reading { ended, config: Ok(good), broken: Some(trouble), not_after: until }
+                Reading { ended, config: Ok(good), broken: Some(trouble), holds }
             }
-            (Err(trouble), None) => Reading { ended, config: Err(trouble), broken: None, not_after },
+            (Err(trouble), None) => Reading { ended, config: Err(trouble), broken: None, holds },
         };
         self.last = Some(reading);
     }
@@ -221,8 +232,8 @@ mod tests {
             self.answers.lock().unwrap().recv().unwrap_or(Err(Trouble::Unknown(Why::OwnSide("gone".to_owned()))))
         }
 
-        fn not_after(&self) -> Option<SystemTime> {
-            Some(in_an_hour())
+        fn holds(&self) -> Holds {
+            Holds { not_after: Some(in_an_hour()), ..Holds::default() }
         }
     }
 
@@ -263,7 +274,7 @@ mod tests {
         }
         let look = kept.look(soon()).await;
         assert!(look.problem.unwrap().contains("does not answer"));
-        assert_eq!(look.not_after, None);
+        assert_eq!(look.holds.not_after, None);
         answer.send(Ok(config())).unwrap();
         kept.client_config(Instant::now() + Duration::from_secs(10)).await.unwrap();
         // One thread asked, however many waited: a second answer is not taken.
@@ -284,7 +295,7 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &again));
         }
         let look = kept.look(soon()).await;
-        assert_eq!(look.not_after, Some(in_an_hour()));
+        assert_eq!(look.holds.not_after, Some(in_an_hour()));
         assert!(look.problem.unwrap().contains("does not answer"));
     }
 
@@ -302,7 +313,7 @@ mod tests {
         assert!(Arc::ptr_eq(&kept.client_config(late()).await.unwrap(), &mended));
         answer.send(Err(broken("no pair"))).unwrap();
         let look = kept.look(late()).await;
-        assert_eq!(look.not_after, Some(in_an_hour()));
+        assert_eq!(look.holds.not_after, Some(in_an_hour()));
         assert_eq!(look.problem.as_deref(), Some("no pair; the one that was read before still serves"));
         assert!(
             Arc::ptr_eq(&kept.client_config(late()).await.unwrap(), &mended),
@@ -317,8 +328,8 @@ mod tests {
     #[test]
     fn a_certificate_that_has_ended_does_not_go_on_serving() {
         let mut state = State::default();
-        state.take(Ok(config()), Some(SystemTime::UNIX_EPOCH));
-        state.take(Err(broken("no pair")), None);
+        state.take(Ok(config()), Holds { not_after: Some(SystemTime::UNIX_EPOCH), ..Holds::default() });
+        state.take(Err(broken("no pair")), Holds::default());
         assert_eq!(state.last.unwrap().config.unwrap_err(), broken("no pair"));
     }
 }

@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
-use super::kept::Source;
+use super::kept::{Holds, Source};
 use super::remembered::Remembered;
 use super::{Trouble, certificate};
 use crate::config::Credential;
@@ -102,8 +102,8 @@ impl Source for Files {
         self.client_config().map_err(Trouble::own_side)
     }
 
-    fn not_after(&self) -> Option<SystemTime> {
-        Files::not_after(self)
+    fn holds(&self) -> Holds {
+        Files::holds(self)
     }
 }
 
@@ -117,6 +117,7 @@ struct Made {
     stamps: Option<Stamps>,
     config: Arc<ClientConfig>,
     validity: Option<(SystemTime, SystemTime)>,
+    groups: Vec<String>,
 }
 
 /// Modification time and length of each file: when one differs, all are read again.
@@ -161,10 +162,16 @@ impl Files {
         }
     }
 
-    /// Until when the certificate that was read last is valid.
+    /// What the certificate that was read last says of itself.
     #[must_use]
-    pub fn not_after(&self) -> Option<SystemTime> {
-        Some(self.validity()?.1)
+    pub fn holds(&self) -> Holds {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = made.as_ref();
+        Holds {
+            not_after: made.and_then(|made| Some(made.validity?.1)),
+            groups: made.map(|made| made.groups.clone()).unwrap_or_default(),
+            endpoints: Vec::new(),
+        }
     }
 
     fn validity(&self) -> Option<(SystemTime, SystemTime)> {
@@ -239,6 +246,7 @@ impl Files {
         let chain = self.blocks::<CertificateDer<'static>>(1, "certificate")?;
         let key = self.blocks::<PrivateKeyDer<'static>>(2, "private key")?.swap_remove(0);
         let validity = chain.first().and_then(|leaf| certificate::validity(leaf));
+        let groups = chain.first().map(|leaf| certificate::organizations(leaf)).unwrap_or_default();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(&provider)).build();
@@ -252,7 +260,7 @@ impl Files {
             .with_client_auth_cert(chain, key)
             .map_err(|source| TlsError::Pair { certificate: self.place(1), key: self.place(2), source })?;
         config.resumption = Resumption::disabled();
-        Ok(Made { stamps, config: Arc::new(config), validity })
+        Ok(Made { stamps, config: Arc::new(config), validity, groups })
     }
 
     /// Every block of one kind; at least one.

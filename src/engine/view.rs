@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
-    Apiserver, ClusterId, Container, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KubeletLog,
-    NodeName, Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
+    Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
+    KubeletLog, NodeName, Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
 };
 use crate::settings::ClusterSettings;
 use crate::time::{Human, Tick, UnixMs};
@@ -371,6 +371,21 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn vip_holder(&self) -> Option<&'a NodeName> {
         self.look(&Target::Vip(self.cluster.clone()), ProbeKind::Vip).facts().and(self.world.windows.holder())
+    }
+
+    /// Our own certificates for this cluster.
+    ///
+    /// # Errors
+    /// Why they are not known, in words.
+    pub fn credentials(&self) -> Result<&'a [Credential], String> {
+        let look = self.look(&Target::Own(self.cluster.clone()), ProbeKind::Credentials);
+        match look.facts() {
+            Some(Facts::Credentials(credentials)) => Ok(credentials),
+            _ => {
+                let failed = look.failure().map(|failure| format!("credentials: {failure}"));
+                Err(look.unknown(ProbeKind::Credentials).or(failed).unwrap_or_default())
+            }
+        }
     }
 
     /// The services of a node.

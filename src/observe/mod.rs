@@ -151,7 +151,7 @@ impl Observer {
             self.add(&Target::Vip(cluster.name.clone()), Path::Vip, ProbeKind::Vip, client);
         }
         if kubernetes.is_some() || etcd.is_some() || talos.is_some() {
-            let client = Client::Own(Own { kubernetes, etcd, talos });
+            let client = Client::Own(Own { kubernetes, etcd, talos, vip: cluster.vip.map(|vip| vip.ip()) });
             self.add(&Target::Own(cluster.name.clone()), Path::Own, ProbeKind::Credentials, client);
         }
     }

@@ -153,6 +153,8 @@ impl World {
         match clause.split(' ').collect::<Vec<_>>().as_slice() {
             ["ends", "in", time] => credential.not_after = Some(wall(now).after(duration(time)?)),
             ["unreadable"] => credential.problem = Some("cannot be read".to_owned()),
+            ["names", "the", "vip"] => credential.names_vip = true,
+            ["has", roles @ ..] => credential.groups = roles.iter().map(|role| (*role).to_owned()).collect(),
             _ => return Ok(false),
         }
         Ok(true)
@@ -421,7 +423,8 @@ fn credentials() -> Vec<Credential> {
     let one = |what: &str| Credential {
         what: what.to_owned(),
         not_after: Some(UnixMs(WALL_START_MS).after(YEAR)),
-        problem: None,
+        groups: if what == "talos" { vec!["os:operator".to_owned()] } else { Vec::new() },
+        ..Credential::default()
     };
     ["kubernetes", "etcd", "talos"].into_iter().map(one).collect()
 }

@@ -1,7 +1,7 @@
 //! A talosconfig, as `talosctl` writes it: which context, and the credential in it.
 //!
 //! Read when it is first needed, and again when the file changes. The endpoints and nodes that it names are not used:
-//! whom defib asks stands in its own configuration.
+//! whom defib asks stands in its own configuration. They are told, for people use the same file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,16 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 
 use crate::client::Trouble;
-use crate::client::kept::Source;
+use crate::client::kept::{Holds, Source};
 use crate::client::tls::{Files, TlsError};
 use crate::config::Talos;
 use crate::yaml::{self, Entry, Node, Problem, Problems, Value, Walk};
 
 /// A talosconfig may be so large.
 const BYTES_MAX: u64 = 1024 * 1024;
+
+/// So many endpoints are told.
+const ENDPOINTS_MAX: usize = 32;
 
 /// Why there is no usable credential in a talosconfig. Always our own side's matter.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub enum CredentialError {
 #[derive(Debug)]
 pub struct Credential {
     talos: Talos,
-    made: Mutex<Option<(Stamp, Arc<Files>)>>,
+    made: Mutex<Option<(Stamp, Arc<Files>, Vec<String>)>>,
 }
 
 /// Modification time and length.
@@ -66,12 +69,17 @@ impl Credential {
             .and_then(|found| Ok((found.modified()?, found.len())))
             .map_err(|source| CredentialError::Read { file: file.clone(), source })?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = match made.as_ref() {
-            Some((seen, files)) if *seen == stamp => Arc::clone(files),
-            _ => Arc::new(read(file, self.talos.context.as_deref())?),
-        };
-        *made = Some((stamp, Arc::clone(&files)));
-        Ok(files.client_config()?)
+        if made.as_ref().is_none_or(|(seen, ..)| *seen != stamp) {
+            let context = self.talos.context.as_deref();
+            let files = Arc::new(read(file, context)?);
+            // A list that cannot be read spoils no credential.
+            let endpoints = outline(file, context).map(|outline| outline.endpoints).unwrap_or_default();
+            *made = Some((stamp, files, endpoints));
+        }
+        let files = made.as_ref().map(|(_, files, _)| Arc::clone(files));
+        drop(made);
+        let nothing = || CredentialError::Content(format!("{} holds no credential", file.display()));
+        Ok(files.ok_or_else(nothing)?.client_config()?)
     }
 }
 
@@ -88,8 +96,13 @@ impl Source for Credential {
         self.client_config().map_err(Trouble::own_side)
     }
 
-    fn not_after(&self) -> Option<SystemTime> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.1.not_after()
+    fn holds(&self) -> Holds {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = |(_, files, endpoints): &(Stamp, Arc<Files>, Vec<String>)| {
+            let endpoints = endpoints.iter().take(ENDPOINTS_MAX).cloned().collect();
+            Holds { endpoints, ..files.holds() }
+        };
+        made.as_ref().map(holds).unwrap_or_default()
     }
 }
 
@@ -216,6 +229,17 @@ mod tests {
         assert_eq!(asked(&text, Some("lab")), Ok(()));
         let said = asked(&text, Some("lap")).unwrap_err();
         assert!(said.contains("the context \"lap\" is not one of lab"), "{said}");
+    }
+
+    #[test]
+    fn whom_the_file_names_is_told_once_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let talosconfig = written(folder.path(), "talosconfig", &sound(&Authority::new()));
+        let credential = Credential::new(&Talos { talosconfig, context: None });
+        assert_eq!(credential.holds(), Holds::default());
+        credential.client_config().unwrap();
+        assert_eq!(credential.holds().endpoints, ["192.0.2.1"]);
+        assert!(credential.holds().not_after.is_some());
     }
 
     #[test]

@@ -163,4 +163,8 @@ pub struct Credential {
     pub not_after: Option<UnixMs>,
     /// Why it cannot be used; none where it can.
     pub problem: Option<String>,
+    /// The organizations that its certificate names: for Talos its roles, for Kubernetes its groups.
+    pub groups: Vec<String>,
+    /// Its file names the cluster's virtual address as whom to ask.
+    pub names_vip: bool,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
-use crate::observation::{Credential, Facts, ProbeKind, Target};
+use crate::observation::{Credential, ProbeKind};
 use crate::time::{Human, UnixMs};
 use crate::view::View;
 
@@ -27,13 +27,12 @@ pub(crate) static RULE: Rule = Rule {
 pub(crate) const DAYS_LEFT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
-    let look = view.look(&Target::Own(view.cluster.clone()), ProbeKind::Credentials);
-    let Some(Facts::Credentials(credentials)) = look.facts() else {
-        let failed = look.failure().map(|failure| format!("credentials: {failure}"));
-        return Verdict::Unknown(look.unknown(ProbeKind::Credentials).or(failed).unwrap_or_default());
+    let credentials = match view.credentials() {
+        Ok(credentials) => credentials,
+        Err(why) => return Verdict::Unknown(why),
     };
     let trouble = |credential: &Credential| {
-        let Credential { what, not_after, problem } = credential;
+        let Credential { what, not_after, problem, .. } = credential;
         match (problem, not_after.map(|until| ends(until, view.wall))) {
             (Some(problem), _) => Some(format!("{what}: {problem}")),
             (None, Some(Some(ends))) => Some(format!("{what} {ends}")),

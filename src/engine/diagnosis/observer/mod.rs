@@ -3,3 +3,6 @@
 pub(crate) mod credential_expiring;
 pub(crate) mod isolated;
 pub(super) mod overloaded;
+pub(super) mod role_too_strong;
+pub(super) mod role_too_weak;
+pub(super) mod talosconfig_uses_vip;
