@@ -17,13 +17,14 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use defib_engine::command::Reply;
-use defib_engine::event::{Event, Step};
+use defib_engine::event::{Event, Saved, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
 use defib_engine::record::{Batch, Record, RunEnd};
 use defib_engine::route::Route;
+use defib_engine::settings::Settings;
 use defib_engine::status::Status;
-use defib_engine::time::Tick;
+use defib_engine::time::{Now, Tick};
 use serde_json::json;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +36,7 @@ use crate::config::{Cluster, Config};
 use crate::driver::{Driver, Ports};
 use crate::execute::Executor;
 use crate::hub::{Hub, Owed, Question, Settled, Watched};
+use crate::journal::recording::{self, Keeper, Recorder};
 use crate::journal::{Ended, Journal, JournalError, NewRecord, Outcome, Reader, WriteBatch, account, alive};
 use crate::lifeline::Lifelines;
 use crate::metrics::{self, Gauges};
@@ -230,6 +232,8 @@ async fn round(
     let executor = Executor::new(observer, clock, config.journal.join("evidence"), events);
 
     let settings = compose::settings(&config, playbooks);
+    let begins = clock.now();
+    let recorder = recorder(journal.is_ok().then_some(&config.journal), &settings, &saved, begins);
     let story = story(print)?;
     let started = json!({
         "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION"), "mode": config.mode.to_string(),
@@ -253,9 +257,10 @@ async fn round(
         open: BTreeMap::new(),
         levels: BTreeMap::new(),
         levels_written_at: None,
+        recorder,
     };
     ports.life("start", started, clock);
-    let mut driver = Driver::new(&settings, &saved, clock.now(), ports);
+    let mut driver = Driver::new(&settings, &saved, begins, ports);
 
     let mut pending: VecDeque<Event> = VecDeque::new();
     tokio::pin!(ends, returned);
@@ -286,6 +291,18 @@ async fn round(
     driver.ports.end(why, clock);
     leave(driver);
     Ok(left)
+}
+
+/// The flight recorder beside the journal. One that cannot be had costs the recordings, nothing else.
+fn recorder(journal: Option<&PathBuf>, settings: &Settings, saved: &Saved, now: Now) -> Option<Recorder> {
+    let keeper = Keeper::start(&journal?.join(recording::FOLDER));
+    match keeper {
+        Ok(keeper) => Some(Recorder::new(settings, saved, now, keeper)),
+        Err(error) => {
+            tracing::warn!(%error, "no flight recorder");
+            None
+        }
+    }
 }
 
 /// Answers those who ask: over the socket beside the journal, and through the listener where there is one. Where the
@@ -396,6 +413,8 @@ struct Live<O> {
     /// Every cluster's layers as they are, and as they were last written down.
     levels: BTreeMap<ClusterId, (serde_json::Value, serde_json::Value)>,
     levels_written_at: Option<Tick>,
+    /// None where there is no journal to record beside.
+    recorder: Option<Recorder>,
 }
 
 /// An intent without an outcome.
@@ -475,6 +494,9 @@ impl<O> Live<O> {
 impl<O: Outside> Ports for Live<O> {
     fn write(&mut self, batch: Batch) {
         self.written += 1;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.wrote(&batch);
+        }
         metrics::written(&batch);
         for record in &batch.records {
             if let Record::Run { run, state: RunEnd::Failed, text } = record {
@@ -529,6 +551,18 @@ impl<O: Outside> Ports for Live<O> {
         self.gauges.show(cluster, status);
         self.hub.publish(cluster, status);
         self.levels.entry(cluster.clone()).or_default().0 = layers::body(status);
+    }
+
+    fn takes(&mut self, event: &Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.takes(event);
+        }
+    }
+
+    fn turns<'a>(&mut self, now: Now, due: impl Iterator<Item = &'a ClusterId>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.turns(now, due);
+        }
     }
 
     fn reply(&mut self, command: u64, reply: Reply) {

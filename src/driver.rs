@@ -25,6 +25,14 @@ pub trait Ports {
     fn route(&mut self, cluster: &ClusterId, route: Route);
     /// Shows what the engine makes of a cluster; called when that changed.
     fn publish(&mut self, cluster: &ClusterId, status: &Status);
+    /// Sees what is about to go into the engine.
+    fn takes(&mut self, event: &Event) {
+        let _ = event;
+    }
+    /// Everything of this turn is in the engine, which judges these clusters next.
+    fn turns<'a>(&mut self, now: Now, due: impl Iterator<Item = &'a ClusterId>) {
+        let _ = (now, due);
+    }
     /// Answers a command, by its number.
     fn reply(&mut self, command: u64, reply: Reply) {
         let _ = (command, reply);
@@ -48,8 +56,10 @@ impl<P: Ports> Driver<P> {
     /// Folds the events in and carries out everything that is ready; says when to come back if nothing happens before.
     pub fn turn(&mut self, events: impl IntoIterator<Item = Event>, now: Now) -> Option<Tick> {
         for event in events {
+            self.ports.takes(&event);
             self.fleet.handle(event, now);
         }
+        self.ports.turns(now, self.fleet.due(now));
         while let Some(ready) = self.fleet.poll(now) {
             self.carry_out(ready);
         }

@@ -14,6 +14,8 @@ use serde_json::Value;
 
 #[path = "cli/rehearse.rs"]
 mod rehearse;
+#[path = "cli/replay.rs"]
+mod replay;
 
 const DEFIB: &str = env!("CARGO_BIN_EXE_defib");
 

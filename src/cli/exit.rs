@@ -2,8 +2,8 @@
 //!
 //! | code | `check`, `status`, `explain` | `recover` | the others |
 //! |---|---|---|---|
-//! | 0 | healthy | recovered, or nothing to do; with `--dry-run` also: nothing holds the plan | done |
-//! | 1 | an outage is known | acted and not recovered | |
+//! | 0 | healthy | recovered, or nothing to do; with `--dry-run` also: nothing holds the plan | done; `replay`: no action differs |
+//! | 1 | an outage is known | acted and not recovered | `replay`: an action differs |
 //! | 2 | misuse, or a configuration that is wrong | the same, or nobody can be asked | the same |
 //! | 3 | somebody else has the journal and does not answer | the same, or held, or declined | the same, or refused |
 //! | 4 | nothing is known to be wrong, and something that matters is not known | cannot tell | no daemon answers |

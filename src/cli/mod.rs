@@ -11,6 +11,7 @@ mod init;
 mod playbook;
 mod recover;
 mod rehearse;
+mod replay;
 mod run;
 mod snapshot;
 mod status;
@@ -107,6 +108,11 @@ enum Command {
     ///
     /// It reads no configuration, reaches no cluster, and says on every screen that it is a model.
     Rehearse(rehearse::Typed),
+    /// Lead a flight recording through the engine again, with other playbooks or limits: what would be done differently?
+    ///
+    /// `defib run` keeps one for each incident, in the folder `recordings` beside the journal. It reads no configuration and
+    /// reaches nobody. It ends at the first action that differs: from there the recorded answers no longer fit.
+    Replay(replay::Typed),
     /// Print the completions for a shell
     Completions {
         /// Which shell.
@@ -147,6 +153,7 @@ pub fn main() -> Exit {
         Command::Playbook(typed_playbook) => playbook::main(&typed_playbook, &typed.config),
         Command::Init(typed_init) => init::main(&typed_init),
         Command::Rehearse(typed_rehearse) => rehearse::main(&typed_rehearse),
+        Command::Replay(typed_replay) => replay::main(&typed_replay),
         Command::Run => with(&typed.config, run::main),
         Command::Recover(typed_recover) => {
             told(&typed.config, |config, playbooks| recover::main(typed_recover, config, playbooks))

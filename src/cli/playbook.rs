@@ -92,7 +92,7 @@ fn show(name: &str, sheets: &[Sheet]) -> Exit {
         error_line(&format!("defib: no playbook {name}; there are {}{hint}", names.join(", ")));
         return Exit::Misuse;
     };
-    out(sheet.text.trim_end());
+    out(sheet.playbook.text.trim_end());
     Exit::Well
 }
 

@@ -125,13 +125,17 @@ impl Fleet {
         }
     }
 
+    /// The clusters that [`Fleet::poll`] judges at this time, in order.
+    pub fn due(&self, now: Now) -> impl Iterator<Item = &ClusterId> {
+        self.clusters.iter().filter(move |(_, cluster)| cluster.wake_at() <= now.mono).map(|(id, _)| id)
+    }
+
     /// What is ready in the next cluster that has anything; none when all are quiet.
     pub fn poll(&mut self, now: Now) -> Option<Ready> {
         if let Some(replies) = self.desk.take() {
             return Some(Ready { replies, ..Ready::default() });
         }
-        let due: Vec<_> =
-            self.clusters.iter().filter(|(_, c)| c.wake_at() <= now.mono).map(|(id, _)| id.clone()).collect();
+        let due: Vec<_> = self.due(now).cloned().collect();
         for id in due {
             let elsewhere = self.elsewhere(&id, now);
             let allowance = &mut self.allowance;

@@ -14,11 +14,13 @@
 //! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits; boot, boot_ms |
 //! | `route` | direct, direct_since_ms or null, ready [node, the best first], text |
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use defib_engine::command::{Pause, PauseKind};
 use defib_engine::event::{Ack, Kept, Saved};
-use defib_engine::ledger::Reservation;
+use defib_engine::ledger::{LONGEST_WINDOW, Reservation};
+use defib_engine::observation::ClusterId;
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, FindingKey, Order, Outcome as Ending, Record};
 use defib_engine::route::Route;
@@ -180,6 +182,57 @@ pub fn saved(opened: &Opened, boot: Option<&Boot>) -> Saved {
         obey(&mut saved, cluster, UnixMs(*at_ms), body, boot);
     }
     saved
+}
+
+/// Takes a batch that was written, `after` so long since what is saved was gathered: what a start right then would be told.
+pub fn follow(saved: &mut Saved, batch: &Batch, after: Duration) {
+    age_by(saved, after);
+    let number = |id: &str| id.split_once('-').and_then(|(_, number)| number.parse::<u64>().ok());
+    let cluster = &batch.cluster;
+    let used = |last: &mut BTreeMap<ClusterId, u64>, id: &str| {
+        let last = last.entry(cluster.clone()).or_default();
+        *last = number(id).map_or(*last, |number| number.max(*last));
+    };
+    for record in &batch.records {
+        match record {
+            Record::Incident { incident, .. } => used(&mut saved.last_incident, incident),
+            Record::Announced { run, .. } | Record::Decision { run, .. } | Record::Run { run, .. } => {
+                used(&mut saved.last_run, run);
+            }
+            _ => {}
+        }
+    }
+    for intent in batch.intents.iter().filter(|intent| intent.class > ActionClass::Harmless) {
+        used(&mut saved.last_run, &intent.run);
+        saved.reservations.push(Reservation {
+            cluster: intent.cluster.clone(),
+            node: intent.node.clone(),
+            playbook: intent.playbook.clone(),
+            run: intent.run.clone(),
+            class: intent.class,
+            at: intent.at,
+            age: Some(Duration::ZERO),
+        });
+    }
+    saved.reservations.retain(|one| one.age.is_none_or(|age| age <= LONGEST_WINDOW));
+    for record in &batch.records {
+        match record {
+            Record::Route { route, .. } => drop(saved.routes.insert(cluster.clone(), route.clone())),
+            Record::Command { by, order } => {
+                // Written just now by a boot that has no name: so nothing has passed since.
+                let boot = Boot { id: String::new(), up: Duration::ZERO };
+                obey(saved, cluster, batch.at, &command(by, order, Some(&boot)), Some(&boot));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes everything that is saved older.
+pub fn age_by(saved: &mut Saved, by: Duration) {
+    let ages = saved.reservations.iter_mut().map(|one| &mut one.age);
+    let ages = ages.chain(saved.pauses.values_mut().map(|one| &mut one.age));
+    ages.chain(saved.acks.iter_mut().map(|one| &mut one.age)).flatten().for_each(|age| *age += by);
 }
 
 /// Takes one command, the next after those before it. What is damaged in it is left out.

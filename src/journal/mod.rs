@@ -15,6 +15,7 @@ mod error;
 mod lock;
 mod prune;
 mod reader;
+pub mod recording;
 mod row;
 mod schema;
 mod store;

@@ -18,7 +18,7 @@ use defib_engine::playbook::Playbook;
 
 use crate::yaml::{self, Place, Problem, Problems};
 
-pub use read::parse;
+pub use read::{parse, set};
 pub use schema::schema;
 
 /// The shipped playbooks by name, in the order in which they are considered.
@@ -45,8 +45,6 @@ pub struct Sheet {
     pub playbook: Playbook,
     /// Its file; a shipped one's is named `shipped/NAME.yaml`, and lies in the program.
     pub file: PathBuf,
-    /// Its text, comments included.
-    pub text: String,
     /// Where its `when` stands.
     finding: Place,
     /// Where its `otherwise` stands.
@@ -57,7 +55,7 @@ impl Sheet {
     /// It lies in the program.
     #[must_use]
     pub fn is_shipped(&self) -> bool {
-        self.file.starts_with("shipped") && SHIPPED.iter().any(|(_, text)| *text == self.text)
+        self.file.starts_with("shipped") && SHIPPED.iter().any(|(_, text)| *text == self.playbook.text)
     }
 }
 

@@ -51,9 +51,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Playbook, Problems> {
 pub(super) fn sheet(file: &Path, text: &str) -> Result<Sheet, Problems> {
     let walk = Walk::new(file, text);
     let sheet = document(&walk).map(|(playbook, finding, otherwise)| Sheet {
-        playbook,
+        playbook: Playbook { text: text.to_owned(), ..playbook },
         file: file.to_owned(),
-        text: text.to_owned(),
         finding,
         otherwise,
     });
@@ -95,8 +94,9 @@ fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
         None if disruptive => VETO,
         None => Duration::ZERO,
     };
-    let playbook =
-        Playbook { name: name?, when: when?, require, limits: limits?.0, veto, steps, verify: verify?.0, otherwise };
+    let (name, when, limits, verify) = (name?, when?, limits?.0, verify?.0);
+    let text = String::new();
+    let playbook = Playbook { name, when, require, limits, veto, steps, verify, otherwise, text };
     let place = |node: Option<&Node>| node.map_or(root.place, |node| node.place);
     Some((playbook, place(when_node), place(otherwise_node)))
 }
@@ -227,6 +227,30 @@ fn limits(walk: &Walk<'_>, node: &Node) -> Option<(Limits, Place)> {
     }
     let (cooldown, place) = cooldown?;
     Some((Limits { per_node, per_cluster, cooldown }, place))
+}
+
+/// The figures of a playbook that [`set`] changes.
+const SETTABLE: [&str; 5] = ["for", "per-node", "per-cluster", "cooldown", "veto"];
+
+/// Changes one figure of a playbook: `per-node`, `per-cluster`, `cooldown`, `for` or `veto`, written as in its file.
+///
+/// # Errors
+/// What is wrong with the key or the value.
+pub fn set(playbook: &mut Playbook, key: &str, value: &str) -> Result<(), Problems> {
+    let file = format!("{}.{key}", playbook.name);
+    let walk = Walk::new(Path::new(&file), value);
+    let place = yaml::parse(&walk).and_then(|node| {
+        match key {
+            "per-node" => playbook.limits.per_node = limit(&walk, &node, key)?,
+            "per-cluster" => playbook.limits.per_cluster = limit(&walk, &node, key)?,
+            "cooldown" => playbook.limits.cooldown = duration(&walk, &node, key)?,
+            "for" => playbook.when.for_ = duration(&walk, &node, key)?,
+            "veto" => playbook.veto = veto(&walk, &node)?,
+            _ => walk.problem(node.place, format!("no figure {key}; there are {}", SETTABLE.join(", "))),
+        }
+        Some(())
+    });
+    walk.end(place)
 }
 
 fn limit(walk: &Walk<'_>, node: &Node, key: &str) -> Option<Limit> {

@@ -13,7 +13,7 @@ use crate::yaml::{Place, Problem, quoted, suggestion};
 pub(super) fn problems(sheets: &[Sheet], whole: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut problem = |sheet: &Sheet, place: Place, text: String| {
-        problems.push(Problem::at(&sheet.file, &sheet.text, place, text));
+        problems.push(Problem::at(&sheet.file, &sheet.playbook.text, place, text));
     };
     let named = |name: &str| sheets.iter().find(|sheet| sheet.playbook.name == name);
     for sheet in sheets {

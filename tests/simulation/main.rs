@@ -14,12 +14,15 @@ mod play;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::play::{Entry, Play};
 use chance::Script;
+use defib::journal::recording::Recording;
+use defib::replay;
 use defib_engine::check::{GUARDS, Guards};
 use defib_engine::playbook::ActionClass;
 use defib_engine::settings::Settings;
@@ -28,6 +31,8 @@ use invariants::{Violation, Watch};
 
 /// Seeds that once found something (23: a step for a finding that was open and seen no more), and one that recovers.
 const ONCE_FOUND: [u64; 2] = [1, 23];
+/// What is recorded of these is replayed.
+const RECORDED: Range<u64> = 1..9;
 /// So many are played where nothing else is asked for.
 const SEEDS: u64 = 100;
 /// Every guard, with the seed from which to look for one that misses it: so the test is short.
@@ -111,6 +116,9 @@ fn main() -> ExitCode {
     if count.is_some() || verdict != ExitCode::SUCCESS {
         return verdict;
     }
+    if !recordings_tell_the_same() {
+        return ExitCode::FAILURE;
+    }
     let mut caught = names().iter().all(|name| MISSED_WHEN_LEFT_OUT.iter().any(|(known, _)| known == name));
     for (name, from) in MISSED_WHEN_LEFT_OUT {
         let first = Guards::all_but(name).and_then(|guards| first_violation(guards, from, LEFT_OUT_WITHIN));
@@ -172,12 +180,50 @@ fn told(name: &str, first: Option<&(u64, Violation)>) -> ExitCode {
 
 /// Plays one seed to its end.
 fn play(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool) {
+    play_recorded(seed, guards, tally, aloud, None);
+}
+
+/// Every recording of these seeds, led through a fresh engine, tells the same: action by action where it begins in the
+/// middle, row by row where it begins with the program.
+fn recordings_tell_the_same() -> bool {
+    let (mut files, mut middle, mut rows, mut actions, mut same) = (0, 0, 0, 0, true);
+    for seed in RECORDED {
+        let Ok(folder) = tempfile::tempdir() else { return false };
+        play_recorded(seed, Guards::default(), &mut Tally::default(), false, Some(folder.path()));
+        let entries = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            let replayed = Recording::read(&path).map_err(|error| error.to_string()).and_then(|recording| {
+                let texts: Vec<_> = recording.header.playbooks.iter().map(|(name, text)| (&**name, &**text)).collect();
+                let playbooks = defib::playbook::load(&texts, None).map_err(|problems| problems.to_string())?;
+                let played = replay::play(&recording, &replay::settings(&recording.header, playbooks));
+                Ok((recording.header.from_start, played))
+            });
+            match replayed {
+                Ok((from_start, played))
+                    if played.differs.is_none() && !(from_start && played.row_differs.is_some()) =>
+                {
+                    (files, middle) = (files + 1, middle + usize::from(!from_start));
+                    (rows, actions) = (rows + played.rows, actions + played.same.len());
+                }
+                other => {
+                    println!("NOT REPLAYED: SEED={seed} {}: {other:?}", path.display());
+                    same = false;
+                }
+            }
+        }
+    }
+    println!("{files} recordings replayed, {middle} from the middle: {actions} actions and {rows} rows are the same");
+    same && actions > 0 && middle > 0
+}
+
+fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, recordings: Option<&Path>) {
     let script = Script::of(seed);
     if aloud {
         println!("{script}");
     }
     let settings = Settings { guards, ..script.settings() };
     let mut play = Play::new(settings.clone(), script.model(), seed);
+    play.recordings = recordings.map(Path::to_owned);
     let mut watch = Watch::default();
     let (mut told, mut next) = (0, 0);
     for second in 0..=script.lasts_s {

@@ -5,21 +5,23 @@
 //! contracts of the real ports, an answer for every batch that the journal takes among them. Left out: whatever the real
 //! ports do beyond that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use defib_engine::command::{Ask, Command, Pause, PauseKind, Reply};
-use defib_engine::event::{Event, Kept, Saved, Step};
-use defib_engine::ledger::Reservation;
+use defib_engine::command::{Ask, Command, Reply};
+use defib_engine::event::{Event, Saved, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::playbook::ActionClass;
-use defib_engine::record::{Batch, Order, Record};
+use defib_engine::record::Batch;
 use defib_engine::route::Route;
 use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use defib_engine::time::{Now, Tick, UnixMs};
 
 use defib::driver::{Driver, Ports};
+use defib::journal::account;
+use defib::journal::recording::{Keeper, Recorder};
 use defib::model::Model;
 use defib::model::lottery::Lottery;
 use defib::model::world::{BEGINS, Deed, World};
@@ -77,10 +79,22 @@ struct Desk {
     steps: Vec<Step>,
     route: Option<Route>,
     replies: Vec<(u64, Reply)>,
+    recorder: Option<Recorder>,
 }
 
 impl Ports for Desk {
+    fn takes(&mut self, event: &Event) {
+        self.recorder.iter_mut().for_each(|recorder| recorder.takes(event));
+    }
+
+    fn turns<'a>(&mut self, now: Now, due: impl Iterator<Item = &'a ClusterId>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.turns(now, due);
+        }
+    }
+
     fn write(&mut self, batch: Batch) {
+        self.recorder.iter_mut().for_each(|recorder| recorder.wrote(&batch));
         self.batches.push(batch);
     }
 
@@ -124,6 +138,8 @@ pub(crate) struct Play {
     asked: BTreeMap<u64, Ask>,
     last_command: u64,
     lottery: Lottery,
+    /// Where flight recordings are kept; none: nowhere.
+    pub(crate) recordings: Option<PathBuf>,
 }
 
 impl Play {
@@ -146,6 +162,7 @@ impl Play {
             asked: BTreeMap::new(),
             last_command: 0,
             lottery: Lottery::new(seed ^ 0x5851_f42d_4c95_7f2d),
+            recordings: None,
         }
     }
 
@@ -208,8 +225,11 @@ impl Play {
         if self.runs() {
             return;
         }
-        let saved = saved(&self.cluster, &self.paper, self.now);
-        let driver = Driver::new(&self.settings, &saved, self.now(), Desk::default());
+        let saved = saved(&self.paper, self.now);
+        let recorder = self.recordings.as_ref().and_then(|folder| Keeper::start(folder).ok());
+        let recorder = recorder.map(|keeper| Recorder::new(&self.settings, &saved, self.now(), keeper));
+        let desk = Desk { recorder, ..Desk::default() };
+        let driver = Driver::new(&self.settings, &saved, self.now(), desk);
         self.driver = Some(driver);
         self.note(Entry::Began);
         self.wake = Some(self.now);
@@ -232,7 +252,8 @@ impl Play {
             return at < end;
         };
         self.wake = driver.turn(events, now).map(|wake| wake.max(Tick(at.0 + 1)));
-        let desk = std::mem::take(&mut driver.ports);
+        let mut desk = std::mem::take(&mut driver.ports);
+        driver.ports.recorder = desk.recorder.take();
         self.carry_out(desk);
         true
     }
@@ -324,45 +345,14 @@ impl Play {
 }
 
 /// What a start reads from the paper: the same as from the journal's file.
-fn saved(cluster: &ClusterId, paper: &[(Tick, Batch)], now: Tick) -> Saved {
-    let number = |id: &str| id.split_once('-').and_then(|(_, number)| number.parse::<u64>().ok());
-    let mut saved = Saved::default();
-    let (mut incidents, mut runs) = (BTreeSet::new(), BTreeSet::new());
+fn saved(paper: &[(Tick, Batch)], now: Tick) -> Saved {
+    let (mut saved, mut until) = (Saved::default(), Tick(0));
     for (written, batch) in paper {
-        for intent in &batch.intents {
-            runs.extend(number(&intent.run));
-            saved.reservations.push(Reservation {
-                cluster: intent.cluster.clone(),
-                node: intent.node.clone(),
-                playbook: intent.playbook.clone(),
-                run: intent.run.clone(),
-                at: intent.at,
-                class: intent.class,
-                age: Some(now.since(*written)),
-            });
-        }
-        for record in &batch.records {
-            match record {
-                Record::Incident { incident, .. } => incidents.extend(number(incident)),
-                Record::Decision { run, .. } | Record::Run { run, .. } => runs.extend(number(run)),
-                Record::Command { by, order: Order::Pause { reason, until } } => {
-                    let what = Pause {
-                        kind: PauseKind::Command,
-                        by: by.clone(),
-                        reason: reason.clone(),
-                        since: batch.at,
-                        until: Some(*until),
-                        holds: ActionClass::Harmless,
-                    };
-                    let kept = Kept { what, at: batch.at, age: Some(now.since(*written)) };
-                    saved.pauses.insert(cluster.clone(), kept);
-                }
-                Record::Command { order: Order::Resume, .. } => drop(saved.pauses.remove(cluster)),
-                _ => {}
-            }
-        }
+        account::follow(&mut saved, batch, written.since(until));
+        until = *written;
     }
-    saved.last_incident.extend(incidents.last().map(|last| (cluster.clone(), *last)));
-    saved.last_run.extend(runs.last().map(|last| (cluster.clone(), *last)));
+    account::age_by(&mut saved, now.since(until));
+    // What is suspected is not written down, and neither is a route that changes nothing.
+    saved.routes.clear();
     saved
 }

@@ -77,7 +77,7 @@ fn playbooks(page: &mut String, shipped: &[Playbook]) {
     page.push_str("\nShipped with the program, in the order in which they are considered. One in the folder `playbooks:` of the configuration adds to\nthem, or replaces one by its name. None runs unless its cluster arms it. Harmless steps are free of guards and limits; of the\nothers a playbook has one at most. `defib playbook show NAME` prints one to begin with, `defib playbook lint` tells what is wrong\nwith another, and `defib playbook schema` is for editors. What follows a failed verification (`otherwise`) is a playbook that\nanswers a finding which that verification asks for; one finding has one ladder.\n");
     actions(page);
     for playbook in shipped {
-        let Playbook { name, when, require, limits, veto, steps, verify, otherwise } = playbook;
+        let Playbook { name, when, require, limits, veto, steps, verify, otherwise, text: _ } = playbook;
         let _ = write!(page, "\n## {name}\n\n");
         let text = defib::playbook::SHIPPED.iter().find(|(shipped, _)| shipped == name).map_or("", |(_, text)| text);
         for line in text.lines().map_while(|line| line.strip_prefix('#')) {

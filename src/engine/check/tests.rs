@@ -21,6 +21,7 @@ fn reboot() -> Playbook {
         steps: vec![Action::RebootNode { mode: RebootMode::Default, deadline: Duration::from_secs(60) }],
         verify: Verify { cleared: vec![rule], within: Duration::from_secs(180), steady_for: Duration::from_secs(20) },
         otherwise: None,
+        text: String::new(),
     }
 }
 

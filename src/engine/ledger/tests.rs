@@ -20,6 +20,7 @@ fn playbook(action: Action) -> Playbook {
         steps: vec![action],
         verify: Verify { cleared: vec![rule], within: Duration::from_secs(180), steady_for: Duration::from_secs(20) },
         otherwise: None,
+        text: String::new(),
     }
 }
 

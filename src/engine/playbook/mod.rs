@@ -35,6 +35,8 @@ pub struct Playbook {
     pub verify: Verify,
     /// The next rung of its ladder: the playbook that is called for where this one's verification failed.
     pub otherwise: Option<String>,
+    /// As it was written: for recordings, never judged.
+    pub text: String,
 }
 
 impl Playbook {

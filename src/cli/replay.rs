@@ -1,0 +1,227 @@
+//! `defib replay`: what would have been done, had the playbooks or their limits been others.
+
+use std::path::PathBuf;
+
+use defib_engine::playbook::Playbook;
+use defib_engine::settings::{Mode, Settings};
+use defib_engine::time::{Human, Now};
+use serde_json::{Value, json};
+
+use super::{Exit, Output, complain, error_line, out, out_json};
+use crate::journal::recording::{Header, Intended, Recording};
+use crate::playbook;
+use crate::replay::{self, Decision, Difference, Played};
+use crate::report::wall;
+use crate::yaml::suggestion;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    defib replay /var/lib/defib/recordings/prod-I-7-20260217T031500Z.recording\n  \
+    defib replay prod-I-7-*.recording --playbooks mine/\n  \
+    defib replay prod-I-7-*.recording --set restart-kubelet.per-cluster='1 per 6h' --set restart-kubelet.for=2m\n  \
+    defib replay prod-I-7-*.recording --mode act --arm restart-kubelet\n\n\
+    Exit codes: 0 no action differs, 1 one does, 2 misuse, or a file that cannot be read")]
+pub(super) struct Typed {
+    /// The recording
+    file: PathBuf,
+    /// A folder of playbooks that add to the recorded ones, or replace those of the same name
+    #[arg(long, value_name = "DIR")]
+    playbooks: Option<PathBuf>,
+    /// Change one figure of a playbook: for, per-node, per-cluster, cooldown or veto, written as in its file
+    #[arg(long, value_name = "PLAYBOOK.KEY=VALUE")]
+    set: Vec<String>,
+    /// The mode, in place of the recorded one
+    #[arg(long, value_parser = mode, value_name = "MODE")]
+    mode: Option<Mode>,
+    /// Arm this playbook, too
+    #[arg(long, value_name = "PLAYBOOK")]
+    arm: Vec<String>,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let known = [Mode::Observe, Mode::Ask, Mode::Act].into_iter().find(|mode| mode.to_string() == text);
+    known.ok_or_else(|| "there are observe, ask and act".to_owned())
+}
+
+pub(super) fn main(typed: &Typed) -> Exit {
+    let recording = match Recording::read(&typed.file) {
+        Ok(recording) => recording,
+        Err(error) => {
+            complain(&error);
+            return Exit::Misuse;
+        }
+    };
+    let header = &recording.header;
+    let (settings, changes) = match changed(typed, header) {
+        Ok(changed) => changed,
+        Err(problems) => {
+            problems.iter().for_each(|problem| error_line(problem));
+            return Exit::Misuse;
+        }
+    };
+    let played = replay::play(&recording, &settings);
+    if typed.output == Output::Json {
+        out_json(&document(&recording, &changes, &played));
+    } else {
+        tell(&recording, &changes, &played);
+    }
+    if played.differs.is_some() { Exit::Unhealthy } else { Exit::Well }
+}
+
+/// The recorded settings with what was asked for, and that in words.
+fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Vec<String>), Vec<String>> {
+    let texts: Vec<(&str, &str)> = header.playbooks.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let mut playbooks =
+        playbook::load(&texts, typed.playbooks.as_deref()).map_err(|problems| vec![problems.to_string()])?;
+    let (mut changes, mut problems) = (Vec::new(), Vec::new());
+    for playbook in &playbooks {
+        match header.playbooks.iter().find(|(name, _)| *name == playbook.name) {
+            None => changes.push(format!("playbook {} is new", playbook.name)),
+            Some((_, text)) if *text != playbook.text => changes.push(format!("playbook {} is another", playbook.name)),
+            Some(_) => {}
+        }
+    }
+    for wish in &typed.set {
+        match set(wish, &mut playbooks) {
+            Ok(change) => changes.push(change),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let names: Vec<&str> = playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
+    problems.extend(typed.arm.iter().filter(|name| !names.contains(&name.as_str())).map(|name| unknown(name, &names)));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut settings = replay::settings(header, playbooks);
+    if let Some(mode) = typed.mode.filter(|mode| *mode != header.mode) {
+        changes.push(format!("mode {mode} in place of {}", header.mode));
+        settings.mode = mode;
+    }
+    for cluster in settings.clusters.values_mut() {
+        for name in &typed.arm {
+            if cluster.armed.insert(name.clone()) {
+                changes.push(format!("{name} is armed"));
+            }
+        }
+    }
+    Ok((settings, changes))
+}
+
+/// Changes one figure, and says so.
+fn set(wish: &str, playbooks: &mut [Playbook]) -> Result<String, String> {
+    let parts = wish.split_once('=').and_then(|(path, value)| Some((path.rsplit_once('.')?, value)));
+    let Some(((name, key), value)) = parts else {
+        return Err(format!("defib: --set {wish:?} is not PLAYBOOK.KEY=VALUE, such as restart-kubelet.for=2m"));
+    };
+    let names: Vec<String> = playbooks.iter().map(|playbook| playbook.name.clone()).collect();
+    let Some(playbook) = playbooks.iter_mut().find(|playbook| playbook.name == name) else {
+        return Err(unknown(name, &names.iter().map(String::as_str).collect::<Vec<_>>()));
+    };
+    playbook::set(playbook, key, value).map_err(|problems| format!("defib: --set {problems}"))?;
+    Ok(format!("{name}: {key} is {value}"))
+}
+
+fn unknown(name: &str, names: &[&str]) -> String {
+    let hint = suggestion(name, names.iter().copied());
+    format!("defib: no playbook {name} in the recording; there are {}{hint}", names.join(", "))
+}
+
+fn tell(recording: &Recording, changes: &[String], played: &Played) {
+    let header = &recording.header;
+    let time = |now: Now| wall::time(now.wall.0);
+    let nodes = header.settings.0.nodes.len();
+    out(&format!(
+        "{} of {}: {nodes} nodes, mode {}, recorded by defib {}",
+        header.incident, header.cluster, header.mode, header.program
+    ));
+    let before = header.opened.mono.since(header.begins.mono);
+    out(&format!(
+        "begins {}, {} before the incident{}",
+        wall::date_time(header.begins.wall.0),
+        Human(before),
+        if header.from_start { ", with the program" } else { "" }
+    ));
+    match changes {
+        [] => out("nothing is changed"),
+        changes => changes.iter().for_each(|change| out(&format!("changed: {change}"))),
+    }
+    for (at, act) in &played.same {
+        out(&format!("  {} {}: then and now", time(*at), does(act)));
+    }
+    let length = played.until.mono.since(header.begins.mono);
+    if let Some(Difference { at, then, now }) = &played.differs {
+        out(&format!("  {} differs", time(*at)));
+        side("then", then);
+        side("now", now);
+        out(&format!("played {} of it; from here on the recorded answers no longer fit", Human(length)));
+        return;
+    }
+    let acts = match played.same.len() {
+        0 => "nothing was done, then or now".to_owned(),
+        1 => "the one action is the same".to_owned(),
+        many => format!("all {many} actions are the same"),
+    };
+    out(&format!("played {}: {acts}", Human(length)));
+    match &played.row_differs {
+        Some(row) => out(&format!("the account differs from {} on, in what was held or found", time(row.at))),
+        None => out(&format!("the account is the same, row by row ({} rows)", played.rows)),
+    }
+    match &recording.ended {
+        Some(why) => out(&format!("the recording ends here: {why}")),
+        None => out("the recording ends early: its defib died, or its disk was full"),
+    }
+}
+
+fn does(act: &Intended) -> String {
+    format!("{} {}: {}", act.playbook, act.node, act.action)
+}
+
+fn side(word: &str, decision: &Decision) {
+    match decision {
+        Decision::Act(act, passed) => {
+            out(&format!("    {word:<5} {}", does(act)));
+            passed.iter().for_each(|(check, text)| out(&format!("            {check}: {text}")));
+        }
+        Decision::Held(holds) if holds.is_empty() => out(&format!("    {word:<5} nothing called for anything")),
+        Decision::Held(holds) => {
+            out(&format!("    {word:<5} held"));
+            holds.iter().for_each(|(check, text, lifts)| out(&format!("            {check}: {text}; lifts {lifts}")));
+        }
+    }
+}
+
+fn document(recording: &Recording, changes: &[String], played: &Played) -> Value {
+    let header = &recording.header;
+    let act = |act: &Intended| json!({"run": act.run, "step": act.step, "playbook": act.playbook, "node": act.node, "action": act.action});
+    let decision = |decision: &Decision| match decision {
+        Decision::Act(one, passed) => {
+            let passed = passed.iter().map(|(check, text)| json!({"check": check, "text": text}));
+            json!({"act": act(one), "passed": passed.collect::<Vec<_>>()})
+        }
+        Decision::Held(holds) => {
+            let one =
+                |(check, text, lifts): &(String, String, String)| json!({"check": check, "text": text, "lifts": lifts});
+            json!({"held": holds.iter().map(one).collect::<Vec<_>>()})
+        }
+    };
+    json!({
+        "version": crate::api::VERSION,
+        "cluster": header.cluster, "incident": header.incident, "program": header.program,
+        "mode": header.mode.to_string(), "from_start": header.from_start,
+        "begins_at_ms": header.begins.wall.0, "opened_at_ms": header.opened.wall.0, "until_ms": played.until.wall.0,
+        "ended": recording.ended, "turns": played.turns, "changes": changes,
+        "same": played.same.iter().map(|(at, one)| json!({"at_ms": at.wall.0, "act": act(one)})).collect::<Vec<_>>(),
+        "differs": played.differs.as_ref().map(|one| json!({
+            "at_ms": one.at.wall.0, "then": decision(&one.then), "now": decision(&one.now),
+        })),
+        "rows_same": played.rows,
+        "row_differs": played.row_differs.as_ref().map(|row| json!({
+            "at_ms": row.at.wall.0,
+            "then": row.then.as_ref().map(|told| json!({"kind": told.kind, "body": told.body})),
+            "now": row.now.as_ref().map(|told| json!({"kind": told.kind, "body": told.body})),
+        })),
+    })
+}

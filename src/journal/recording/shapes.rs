@@ -1,0 +1,116 @@
+//! What a recording holds: everything that goes into the engine, field by field.
+//!
+//! Left out: what comes out of it; that is told by the journal's own rows.
+
+use defib_engine::command::{Ask, Command, Pause, PauseKind, Recover};
+use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Saved};
+use defib_engine::ledger::Reservation;
+use defib_engine::maintenance::Maintenance;
+use defib_engine::observation::{
+    Apiserver, BackOff, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
+    Failure, Histogram, KubeletLog, Observation, Path, ProbeKind, Seen, Service, Stage, TalosMachine, TalosServices,
+    Target, Vip, Why,
+};
+use defib_engine::playbook::ActionClass;
+use defib_engine::record::{Outcome, StepId};
+use defib_engine::route::Route;
+use defib_engine::settings::{ClusterSettings, Mode};
+use serde_json::{Map, Value};
+
+use super::shape::{Misshapen, Shape, field, fields, tag, tagged, variants};
+
+variants! {
+    Target { Node(cluster, node), Vip(cluster), Own(cluster), Canary(address) }
+    Path { Direct, Vip, Talos, Own, Outside }
+    ProbeKind {
+        TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, EtcdStatus, EtcdReadSerializable,
+        EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Canary,
+    }
+    Seen { Healthy(facts), Unhealthy(failure), Unknown(why) }
+    Why { Unauthorized(detail), OwnSide(detail) }
+    Stage { Connect, Handshake, Response }
+    Failure {
+        Refused, Reset, Unreachable, Timeout(stage), Tls(detail), Status { code, detail }, TooLarge, Garbage(detail),
+        Protocol(detail),
+    }
+    Facts {
+        TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), EtcdStatus(facts), EtcdRead { took },
+        EtcdMembers(facts), EtcdMetrics(facts), TalosMachine(facts), Apiserver(facts), Vip(facts), Credentials(facts),
+        Canary,
+    }
+    Event {
+        Observed(observation), Stored { cluster, batch, result }, Ended { cluster, step, outcome },
+        Suspected { target, kind }, Observer(health), Asked(command),
+    }
+    Outcome { Done(text), Failed(text), Unknown(text), Withdrawn(text) }
+    Ask {
+        Pause { cluster, reason, for_ }, Resume { cluster }, Ack { cluster, playbook, node }, Preview(recover),
+        Recover(recover), Approve { cluster, run },
+    }
+    Mode { Observe, Ask, Act }
+    ActionClass { Harmless, Service, Disruptive }
+    PauseKind { Command, File, Window }
+}
+
+fields! {
+    Observation { target, path, kind, sent, at, seen }
+    TalosServices { version, services }
+    Service { id, state, healthy }
+    Container { name, pod, pod_uid, id, running }
+    KubeletLog { back_off }
+    BackOff { length, first_said_ago, last_said_ago }
+    EtcdStatus {
+        cluster_id, member_id, leader, term, index, applied_index, db_size_bytes, db_in_use_bytes, learner, errors, version,
+    }
+    EtcdMembers { cluster_id, members }
+    EtcdMember { id, name, learner, peer_urls, client_urls }
+    EtcdMetrics {
+        fsync, commit, has_leader, is_leader, leader_changes, heartbeat_send_failures, peer_sent_failures,
+        proposals_failed, slow_apply, peer_round_trip, quota_bytes, db_size_bytes, db_in_use_bytes, process_start_s,
+    }
+    Histogram { buckets, sum, count }
+    TalosMachine {
+        memory_total_bytes, memory_available_bytes, boot_time_s, cpu, load1, load5, load15, processes_running,
+        processes_blocked, disks, clock_offset_ms, clock_uncertainty_ms,
+    }
+    CpuTimes { user_s, nice_s, system_s, idle_s, iowait_s, irq_s, softirq_s, steal_s }
+    Disk { name, write_completed, write_time_ms, io_in_progress, io_time_ms }
+    Apiserver { ready, live, failing, took, certificate_sha256, certificate_not_after }
+    Vip { ready, certificate_sha256, certificate_not_after, connect, handshake, response }
+    Credential { what, not_after, problem }
+    ObserverHealth { late, pause_file }
+    Command { id, by, ask }
+    Recover { cluster, playbook, node, plan, waive_for, pass_limits }
+    ClusterSettings { nodes, sources, armed, maintenance }
+    Maintenance { days, from, length, offset_minutes, holds, words }
+    Saved { reservations, last_incident, last_run, routes, pauses, acks }
+    Reservation { cluster, node, playbook, run, class, at, age }
+    Route { direct, direct_since, ready, suspect }
+    Pause { kind, by, reason, since, until, holds }
+    Ack { cluster, playbook, node }
+}
+
+impl Shape for StepId {
+    fn put(&self) -> Value {
+        self.0.put()
+    }
+
+    fn take(value: &Value) -> Result<Self, Misshapen> {
+        String::take(value).map(StepId)
+    }
+}
+
+impl<T: Shape> Shape for Kept<T> {
+    fn put(&self) -> Value {
+        let Kept { what, at, age } = self;
+        Value::Object(Map::from_iter([
+            ("what".to_owned(), what.put()),
+            ("at".to_owned(), at.put()),
+            ("age".to_owned(), age.put()),
+        ]))
+    }
+
+    fn take(value: &Value) -> Result<Self, Misshapen> {
+        Ok(Kept { what: field(value, "what")?, at: field(value, "at")?, age: field(value, "age")? })
+    }
+}

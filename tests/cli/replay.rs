@@ -1,0 +1,83 @@
+//! A flight recording that the program itself wrote, led through its engine again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::{DEFIB, said};
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    said(Command::new(DEFIB).args(arguments).stdin(Stdio::null()).output().unwrap())
+}
+
+/// The recordings of a rehearsal, the first incident's first.
+fn recordings(folder: &Path, story: &str) -> Vec<PathBuf> {
+    let journal = folder.join("journal");
+    let (code, said, complained) =
+        run(&["rehearse", story, "--speed", "max", "--journal", &journal.display().to_string(), "--output", "json"]);
+    assert_eq!(code, 0, "{said}{complained}");
+    let entries = std::fs::read_dir(journal.join("recordings")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn replay(file: &Path, arguments: &[&str]) -> (i32, Value) {
+    let file = file.display().to_string();
+    let (code, said, complained) = run(&[&["replay", &file, "--output", "json"], arguments].concat());
+    (code, serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}{complained}")))
+}
+
+#[test]
+fn a_recording_tells_the_same_again_and_other_limits_tell_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = recordings(folder.path(), "incident-a");
+    let file = &files[0];
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let (code, told) = replay(file, &[]);
+    assert_eq!((code, &told["differs"], &told["row_differs"]), (0, &Value::Null, &Value::Null), "{told:#}");
+    assert_eq!(told["same"][0]["act"]["action"], "restart-service kubelet", "{told:#}");
+    assert!(told["rows_same"].as_u64().unwrap() > 50, "{told:#}");
+
+    let (code, told) = replay(file, &["--set", "restart-kubelet.for=10m"]);
+    assert_eq!((code, &told["differs"]["then"]["act"]["playbook"]), (1, &Value::from("restart-kubelet")), "{told:#}");
+    let held = &told["differs"]["now"]["held"][0];
+    assert_eq!(held["check"], "when", "{told:#}");
+    assert!(held["text"].as_str().unwrap().ends_with("10m are asked"), "{held}");
+
+    let (code, told) = replay(file, &["--mode", "observe"]);
+    assert_eq!((code, &told["differs"]["now"]["held"][0]["check"]), (1, &Value::from("authority")), "{told:#}");
+
+    // Another playbook of the same name, from a folder.
+    let mine = folder.path().join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    let (_, text, _) = run(&["playbook", "show", "restart-kubelet"]);
+    std::fs::write(mine.join("mine.yaml"), text.replace("for: 20s", "for: 1s")).unwrap();
+    let (_, told) = replay(file, &["--playbooks", &mine.display().to_string()]);
+    assert_eq!(told["changes"][0], "playbook restart-kubelet is another");
+}
+
+#[test]
+fn what_is_no_recording_and_what_cannot_be_set_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = recordings(folder.path(), "back-off").remove(0);
+    let name = file.display().to_string();
+    let (code, _, complained) =
+        run(&["replay", &name, "--set", "restart-kubelet.far=1m", "--set", "nobody.for=1m", "--arm", "reboot-runtim"]);
+    assert_eq!(code, 2);
+    for word in ["no figure far; there are for, per-node", "no playbook nobody", "did you mean \"reboot-runtime\""] {
+        assert!(complained.contains(word), "{word}: {complained}");
+    }
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let (code, said, complained) = run(&["replay", &name]);
+    assert_eq!((code, said.as_str()), (2, ""));
+    assert!(complained.contains(".recording:") && complained.contains("checksum does not fit"), "{complained}");
+    let (code, _, complained) = run(&["replay", "Cargo.toml"]);
+    assert!(code == 2 && complained.contains("is no recording of defib"), "{complained}");
+}
