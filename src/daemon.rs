@@ -8,6 +8,7 @@
 
 mod own;
 pub mod rehearsal;
+pub mod replay;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;

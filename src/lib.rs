@@ -21,7 +21,6 @@ pub mod model;
 pub mod observe;
 pub mod playbook;
 pub mod promtext;
-pub mod replay;
 pub mod report;
 pub mod snapshot;
 pub mod web;

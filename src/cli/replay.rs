@@ -8,9 +8,9 @@ use defib_engine::time::{Human, Now};
 use serde_json::{Value, json};
 
 use super::{Exit, Output, complain, error_line, out, out_json};
+use crate::daemon::replay::{self, Decision, Difference, Played};
 use crate::journal::recording::{Header, Intended, Recording};
 use crate::playbook;
-use crate::replay::{self, Decision, Difference, Played};
 use crate::report::wall;
 use crate::yaml::suggestion;
 

@@ -21,8 +21,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::play::{Entry, Play};
 use chance::Script;
+use defib::daemon::replay;
 use defib::journal::recording::Recording;
-use defib::replay;
 use defib_engine::check::{GUARDS, Guards};
 use defib_engine::playbook::ActionClass;
 use defib_engine::settings::Settings;

@@ -77,7 +77,7 @@ fields! {
     Disk { name, write_completed, write_time_ms, io_in_progress, io_time_ms }
     Apiserver { ready, live, failing, took, certificate_sha256, certificate_not_after }
     Vip { ready, certificate_sha256, certificate_not_after, connect, handshake, response }
-    Credential { what, not_after, problem }
+    Credential { what, not_after, problem, groups, names_vip }
     ObserverHealth { late, pause_file }
     Command { id, by, ask }
     Recover { cluster, playbook, node, plan, waive_for, pass_limits }
