@@ -11,7 +11,9 @@ use crate::time::{Tick, UnixMs};
 
 mod figures;
 
-pub use figures::{CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, TalosMachine};
+pub use figures::{
+    CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, Filesystem, Histogram, TalosMachine,
+};
 
 /// A cluster's name, as configured.
 pub type ClusterId = String;
@@ -87,7 +89,7 @@ pub enum ProbeKind {
     TalosContainers,
     /// The tail of the kubelet's log, by Talos `Logs`.
     TalosKubeletLog,
-    /// Talos `Memory`, `SystemStat`, `LoadAvg`, `DiskStats` and the machine's time.
+    /// Talos `Memory`, `SystemStat`, `LoadAvg`, `DiskStats`, `Mounts` and the machine's time.
     TalosMachine,
     /// etcd `Maintenance.Status`, answered by the member alone.
     EtcdStatus,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use defib_engine::observation::{CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Histogram, NodeName, TalosMachine};
+use defib_engine::observation::{
+    CpuTimes, EtcdMember, EtcdMembers, EtcdMetrics, Filesystem, Histogram, NodeName, TalosMachine,
+};
 use defib_engine::time::Tick;
 
 use super::node::Node;
@@ -120,6 +122,11 @@ impl Model {
             processes_running: 1,
             processes_blocked: 0,
             disks: Vec::new(),
+            filesystems: vec![Filesystem {
+                mounted_on: "/var".to_owned(),
+                size_bytes: 100 * GIB,
+                available_bytes: 60 * GIB,
+            }],
             clock_offset_ms: Some(node.ills.clock_offset_ms),
             clock_uncertainty_ms: 2,
         }

@@ -90,6 +90,9 @@ pub(crate) fn seen(stage: &Stage) {
             assert!(told.memory_total_bytes > 1 << 28 && told.memory_available_bytes < told.memory_total_bytes);
             assert!(told.boot_time_s > 1_700_000_000 && told.cpu.user_s > 0.0 && told.cpu.idle_s > 0.0, "{told:?}");
             assert!(!told.disks.is_empty(), "{told:?}");
+            let [filesystem] = told.filesystems.as_slice() else { panic!("{told:?}") };
+            assert!(filesystem.mounted_on == "/var" && filesystem.size_bytes > 1 << 30, "{told:?}");
+            assert!(0 < filesystem.available_bytes && filesystem.available_bytes < filesystem.size_bytes, "{told:?}");
             let offset = told.clock_offset_ms.unwrap().unsigned_abs();
             assert!(offset <= told.clock_uncertainty_ms + 1, "one machine has one clock: {told:?}");
         }
@@ -100,6 +103,8 @@ pub(crate) fn seen(stage: &Stage) {
         let what: Vec<&str> = own.iter().map(|one| one.what.as_str()).collect();
         assert_eq!(what, ["kubernetes", "etcd", "talos"]);
         assert!(own.iter().all(|one| one.not_after.is_some() && one.problem.is_none()), "{own:?}");
+        assert_eq!(own[2].groups, ["os:operator"], "the role stands in the certificate");
+        assert!(own.iter().all(|one| !one.names_vip), "{own:?}");
     });
 }
 

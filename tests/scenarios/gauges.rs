@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use defib_engine::observation::{CpuTimes, EtcdMetrics, Histogram, TalosMachine};
+use defib_engine::observation::{CpuTimes, EtcdMetrics, Filesystem, Histogram, TalosMachine};
 use defib_engine::time::Tick;
 
 const MIB: f64 = 1024.0 * 1024.0;
+const GIB: u64 = 1024 * 1024 * 1024;
 /// What is written a second: syncs of the log, and commits.
 const WRITES_PER_S: f64 = 10.0;
 
@@ -60,6 +61,8 @@ pub(crate) struct Gauges {
     /// Used, size and quota of the database.
     pub(crate) db_mib: (f64, f64, f64),
     pub(crate) memory_percent: u64,
+    /// Available of its disk.
+    disk_percent: u64,
     pub(crate) clock_ms: i64,
     steal: Counter,
     busy: Counter,
@@ -77,6 +80,7 @@ impl Gauges {
             started: Tick(0),
             db_mib: (40.0, 60.0, 2_048.0),
             memory_percent: 50,
+            disk_percent: 60,
             clock_ms: 0,
             steal: Counter::default(),
             busy: Counter::default(),
@@ -121,6 +125,7 @@ impl Gauges {
                 self.steal.set(share, now);
                 self.busy.set(1.0 - share, now);
             }
+            ["disk", percent, "%"] => self.disk_percent = number(percent)? as u64,
             ["memory", percent, "%"] => self.memory_percent = number(percent)? as u64,
             ["clock", "ahead", by] => self.clock_ms = crate::world::duration(by)?.as_millis() as i64,
             ["clock", "behind", by] => self.clock_ms = -(crate::world::duration(by)?.as_millis() as i64),
@@ -156,6 +161,11 @@ impl Gauges {
     pub(crate) fn machine(&self, sent: Tick) -> TalosMachine {
         let total = 4_096 * 1024 * 1024;
         TalosMachine {
+            filesystems: vec![Filesystem {
+                mounted_on: "/var".to_owned(),
+                size_bytes: 100 * GIB,
+                available_bytes: self.disk_percent * GIB,
+            }],
             memory_total_bytes: total,
             memory_available_bytes: total / 100 * self.memory_percent,
             boot_time_s: self.booted.0 / 1000,

@@ -1,12 +1,12 @@
 //! The figures of one machine: memory, processor, load, disks, clock; asked side by side within one deadline.
 //!
-//! Memory, processor and load are what every Talos has; without them there is no answer. Disks and clock are left empty
-//! where the machine says no. Talos asks its own time server before it tells the time, and answers late or not at all
+//! Memory, processor and load are what every Talos has; without them there is no answer. Disks, filesystems and clock are
+//! left empty where the machine says no. Talos asks its own time server before it tells the time, and answers late or not at all
 //! where that is silent: so the clock has a part of the deadline only.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use defib_engine::observation::{CpuTimes, Disk, TalosMachine};
+use defib_engine::observation::{CpuTimes, Disk, Filesystem, TalosMachine};
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
@@ -19,6 +19,12 @@ const DISKS_MAX: usize = 64;
 
 /// These are no disks: they are files and memory that look like some.
 const NOT_DISKS: [&str; 2] = ["loop", "ram"];
+
+/// So many filesystems of one machine are kept.
+const FILESYSTEMS_MAX: usize = 16;
+
+/// Below this lie the volumes of pods, which may be as full as they like, and many bind mounts.
+const OF_PODS: &str = "/var/lib/kubelet/";
 
 /// The machine's clock as it was told, and what our own said meanwhile.
 struct Clock {
@@ -38,23 +44,27 @@ impl Talos {
         let for_clock = deadline * 2 / 3;
         let ask = |channel: Channel| async move {
             let clients = || machine(channel.clone());
-            let (mut one, mut two, mut three, mut four) = (clients(), clients(), clients(), clients());
-            let (memory, stat, load, disks, clock) = tokio::join!(
+            let (mut one, mut two, mut three, mut four, mut five) =
+                (clients(), clients(), clients(), clients(), clients());
+            let (memory, stat, load, disks, mounts, clock) = tokio::join!(
                 one.memory(wire::Empty {}),
                 two.system_stat(wire::Empty {}),
                 three.load_avg(wire::Empty {}),
                 four.disk_stats(wire::Empty {}),
+                five.mounts(wire::Empty {}),
                 timeout(for_clock, clock(channel.clone())),
             );
             let clock = clock.ok().map(said_no).transpose()?.flatten();
-            Ok((memory?.into_inner(), stat?.into_inner(), load?.into_inner(), said_no(disks)?, clock))
+            let (disks, mounts) = (said_no(disks)?, said_no(mounts)?);
+            Ok((memory?.into_inner(), stat?.into_inner(), load?.into_inner(), disks, mounts, clock))
         };
-        let (memory, stat, load, disks, clock) =
+        let (memory, stat, load, disks, mounts, clock) =
             self.held.ask(|until| self.credential.client_config(until), deadline, ask).await?;
         let memory = only(memory.messages, |memory| memory.metadata.as_ref())?.meminfo.unwrap_or_default();
         let stat = only(stat.messages, |stat| stat.metadata.as_ref())?;
         let load = only(load.messages, |load| load.metadata.as_ref())?;
         let disks = disks.map(|disks| only(disks.into_inner().messages, |disks| disks.metadata.as_ref()));
+        let mounts = mounts.map(|mounts| only(mounts.into_inner().messages, |mounts| mounts.metadata.as_ref()));
         let clock = clock.and_then(offset);
         Ok(TalosMachine {
             memory_total_bytes: memory.memtotal.saturating_mul(1024),
@@ -67,6 +77,7 @@ impl Talos {
             processes_running: stat.process_running,
             processes_blocked: stat.process_blocked,
             disks: disks.and_then(Result::ok).map_or_else(Vec::new, |disks| kept(disks.devices)),
+            filesystems: mounts.and_then(Result::ok).map_or_else(Vec::new, |mounts| filesystems(mounts.stats)),
             clock_offset_ms: clock.map(|(offset_ms, _)| offset_ms),
             clock_uncertainty_ms: clock.map_or(0, |(_, uncertainty_ms)| uncertainty_ms),
         })
@@ -128,6 +139,26 @@ fn kept(devices: Vec<wire::DiskStat>) -> Vec<Disk> {
     devices.into_iter().filter(is_disk).take(DISKS_MAX).map(disk).collect()
 }
 
+/// The filesystems on the machine's own disks, each once. Talos's own image is a file that is always full, and what is in
+/// memory is no disk.
+fn filesystems(mounts: Vec<wire::MountStat>) -> Vec<Filesystem> {
+    let mut kept: Vec<(String, Filesystem)> = Vec::new();
+    for mount in mounts {
+        let disk = mount.filesystem.strip_prefix("/dev/").is_some_and(|name| !name.starts_with("loop"));
+        let known = kept.iter().any(|(device, _)| *device == mount.filesystem);
+        if !disk || known || mount.size == 0 || mount.mounted_on.starts_with(OF_PODS) || kept.len() >= FILESYSTEMS_MAX {
+            continue;
+        }
+        let own = Filesystem {
+            mounted_on: detail(&mount.mounted_on),
+            size_bytes: mount.size,
+            available_bytes: mount.available,
+        };
+        kept.push((mount.filesystem, own));
+    }
+    kept.into_iter().map(|(_, filesystem)| filesystem).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +179,34 @@ mod tests {
         failed.told.get_mut().messages[0].metadata =
             Some(wire::Metadata { error: "time query error".to_owned(), ..wire::Metadata::default() });
         assert_eq!(offset(failed), None);
+    }
+
+    #[test]
+    fn of_all_mounts_the_machines_own_disks_are_kept_once_each() {
+        let mount = |filesystem: &str, mounted_on: &str, size| wire::MountStat {
+            filesystem: filesystem.to_owned(),
+            size,
+            available: 7,
+            mounted_on: mounted_on.to_owned(),
+        };
+        let told = [
+            mount("/dev/loop0", "/", 50),
+            mount("tmpfs", "/run", 50),
+            mount("/dev/sda5", "/system/state", 90),
+            mount("/dev/sda6", "/var", 100),
+            mount("/dev/sda6", "/opt", 100),
+            mount("/dev/rbd0", "/var/lib/kubelet/pods/x/volumes/y", 100),
+            mount("/dev/sr0", "/mnt", 0),
+        ];
+        let kept = filesystems(told.to_vec());
+        let expected = |mounted_on: &str, size_bytes| Filesystem {
+            mounted_on: mounted_on.to_owned(),
+            size_bytes,
+            available_bytes: 7,
+        };
+        assert_eq!(kept, [expected("/system/state", 90), expected("/var", 100)]);
+        let many = (0..1_000).map(|at| mount(&format!("/dev/sd{at}"), "/x", 1)).collect();
+        assert_eq!(filesystems(many).len(), FILESYSTEMS_MAX);
     }
 
     #[test]

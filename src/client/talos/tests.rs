@@ -178,6 +178,11 @@ fn figures_are_read() {
     };
     assert_eq!(reply.messages[0].devices, [expected]);
 
+    let mount = [field(1, b"/dev/sda6"), number(2, 100), number(3, 7), field(4, b"/var")].concat();
+    let reply: wire::MountsResponse = read(&field(1, &[field(1, b""), field(2, &mount)].concat()));
+    let (filesystem, mounted_on) = ("/dev/sda6".to_owned(), "/var".to_owned());
+    assert_eq!(reply.messages[0].stats, [wire::MountStat { filesystem, size: 100, available: 7, mounted_on }]);
+
     let stamp = |seconds| [number(1, seconds), number(2, 9)].concat();
     let time = [field(2, b"time.example"), field(3, &stamp(7)), field(4, &stamp(8))].concat();
     let reply: wire::time::TimeResponse = read(&field(1, &time));

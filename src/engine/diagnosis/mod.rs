@@ -24,6 +24,7 @@ pub static ALL: &[&Rule] = &[
     &machine::frozen::RULE,
     &machine::flapping::RULE,
     &machine::memory_short::RULE,
+    &machine::disk_full::RULE,
     &machine::clock_skewed::RULE,
     &machine::runtime_unhealthy::RULE,
     &machine::kubelet_down::RULE,

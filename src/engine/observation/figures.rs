@@ -97,6 +97,8 @@ pub struct TalosMachine {
     pub processes_blocked: u64,
     /// Its disks; bounded by the probe.
     pub disks: Vec<Disk>,
+    /// The filesystems on its own disks; bounded by the probe; empty where it did not say.
+    pub filesystems: Vec<Filesystem>,
     /// Its clock minus ours; none where it was not asked.
     pub clock_offset_ms: Option<i64>,
     /// The offset may be wrong by this much: half the round trip.
@@ -152,6 +154,17 @@ pub struct Disk {
     pub io_in_progress: u64,
     /// Time with at least one request under way.
     pub io_time_ms: u64,
+}
+
+/// One filesystem on a machine's own disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filesystem {
+    /// Where it is mounted, such as `/var`.
+    pub mounted_on: String,
+    /// All its room.
+    pub size_bytes: u64,
+    /// What may still be written.
+    pub available_bytes: u64,
 }
 
 /// One of our own certificates for a cluster.

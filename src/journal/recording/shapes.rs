@@ -8,8 +8,8 @@ use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
     Apiserver, BackOff, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
-    Failure, Histogram, KubeletLog, Observation, Path, ProbeKind, Seen, Service, Stage, TalosMachine, TalosServices,
-    Target, Vip, Why,
+    Failure, Filesystem, Histogram, KubeletLog, Observation, Path, ProbeKind, Seen, Service, Stage, TalosMachine,
+    TalosServices, Target, Vip, Why,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Outcome, StepId};
@@ -71,10 +71,11 @@ fields! {
     Histogram { buckets, sum, count }
     TalosMachine {
         memory_total_bytes, memory_available_bytes, boot_time_s, cpu, load1, load5, load15, processes_running,
-        processes_blocked, disks, clock_offset_ms, clock_uncertainty_ms,
+        processes_blocked, disks, filesystems, clock_offset_ms, clock_uncertainty_ms,
     }
     CpuTimes { user_s, nice_s, system_s, idle_s, iowait_s, irq_s, softirq_s, steal_s }
     Disk { name, write_completed, write_time_ms, io_in_progress, io_time_ms }
+    Filesystem { mounted_on, size_bytes, available_bytes }
     Apiserver { ready, live, failing, took, certificate_sha256, certificate_not_after }
     Vip { ready, certificate_sha256, certificate_not_after, connect, handshake, response }
     Credential { what, not_after, problem, groups, names_vip }

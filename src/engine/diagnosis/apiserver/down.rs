@@ -21,6 +21,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("runtime-unhealthy", Relation::SameNode),
         // The kernel kills the largest process.
         Because::earned("machine-memory-short", Relation::SameNode),
+        Because::earned("machine-disk-full", Relation::SameNode),
     ],
     // A crash-looping one is up for moments; it counts as down until it stayed for 3 s.
     timing: Timing::ms(300, 3_000),

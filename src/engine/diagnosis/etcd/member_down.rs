@@ -12,7 +12,11 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Outage,
     scope: Scope::Node,
     reads: &[ProbeKind::EtcdStatus, ProbeKind::TalosServices],
-    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
+    explained_by: &[
+        Because::structural("observer-isolated", Relation::Cluster),
+        // etcd ends at a write that fails.
+        Because::earned("machine-disk-full", Relation::SameNode),
+    ],
     timing: Timing::ms(300, 1_000),
     assess,
 };

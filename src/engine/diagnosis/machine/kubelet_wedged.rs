@@ -23,6 +23,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("runtime-unhealthy", Relation::SameNode),
         Because::earned("host-starved", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
+        Because::earned("machine-disk-full", Relation::SameNode),
     ],
     timing: Timing::ms(180_000, 0),
     assess,

@@ -1,6 +1,7 @@
 //! Conditions of the machines beneath.
 
 pub(super) mod clock_skewed;
+pub(super) mod disk_full;
 pub(super) mod flapping;
 pub(super) mod frozen;
 pub(super) mod host_starved;

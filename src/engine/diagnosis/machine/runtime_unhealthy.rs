@@ -19,6 +19,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("observer-isolated", Relation::Cluster),
         Because::earned("host-starved", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
+        Because::earned("machine-disk-full", Relation::SameNode),
     ],
     // One missed health check of Talos is 5 s.
     timing: Timing::ms(6_000, 1_000),

@@ -5,9 +5,10 @@
 //! count by cgroup. The clock is the machine's, put forward or back by the fault `clock`; the node's start is machined's.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sys::statvfs::statvfs;
 use tonic::Status;
 
 use super::wire;
@@ -108,6 +109,18 @@ impl Figures {
             io_time_ms: sum.io_time_ms + disk.io_time_ms,
         });
         Ok((sum, disks))
+    }
+
+    /// The filesystem that the node's folder lies on, as what a Talos machine has at `/var`; the same for every node.
+    pub(super) fn mount(folder: &Path) -> Result<wire::MountStat, Status> {
+        let stat = statvfs(folder).map_err(|e| Status::internal(format!("{}: {e}", folder.display())))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
+        Ok(wire::MountStat {
+            filesystem: "/dev/lab".to_owned(),
+            size: bytes(stat.blocks()),
+            available: bytes(stat.blocks_available()),
+            mounted_on: "/var".to_owned(),
+        })
     }
 
     /// The node's clock and, as if from a time server, the true one; in ms since 1970.

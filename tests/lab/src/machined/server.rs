@@ -308,6 +308,15 @@ impl MachineService for Machined {
         };
         self.answer(&request, "DiskStats", "", work).await
     }
+
+    async fn mounts(&self, request: Request<wire::Empty>) -> Answer<wire::MountsResponse> {
+        let (metadata, folder) = (self.metadata(), self.layout.node(self.node));
+        let work = async move {
+            let stats = vec![Figures::mount(&folder)?];
+            Ok(wire::MountsResponse { messages: vec![wire::Mounts { metadata, stats }] })
+        };
+        self.answer(&request, "Mounts", "", work).await
+    }
 }
 
 #[tonic::async_trait]
