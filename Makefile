@@ -12,7 +12,7 @@ BIN := target/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(unix)".runner = "sudo -E"')
 
-.PHONY: help demo rehearse lab-possible test policy build setup lab-up lab-down drill drill-ten bench simulate demo-down clean
+.PHONY: help demo rehearse lab-possible test policy build setup lab-up lab-down drill drill-ten bench simulate fuzz mutants demo-down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,24 @@ bench: setup ## measure everything that docs/performance.md shows, on real parts
 	@mkdir -p target/bench
 	@$(SUDO) $(BIN)/defib-bench $(if $(QUICK),--quick) --json target/bench/figures.json \
 	  $$(blackbox=$$(tests/bench/blackbox.sh); [ -z "$$blackbox" ] || echo "--blackbox $$blackbox")
+
+FUZZ_VERSION := 0.13.2
+TARGET ?= playbook
+SECONDS ?= 60
+fuzz: setup ## hand in bad input, led by what it reaches in the code (TARGET=recording SECONDS=600; tests/bad_input/targets.rs names them)
+	@test -x "$(TOOLS)/bin/cargo-fuzz" || { echo "== installing cargo-fuzz $(FUZZ_VERSION) once into $(TOOLS)"; \
+	  cargo install --quiet --root "$(TOOLS)" --locked --version $(FUZZ_VERSION) cargo-fuzz; }
+	CORPUS="$(CURDIR)/target/fuzz/corpus" cargo test --quiet --locked -p defib --test bad_input
+	CARGO_TARGET_DIR="$(CURDIR)/target/fuzz" RUSTC_BOOTSTRAP=1 TARGET=$(TARGET) "$(TOOLS)/bin/cargo-fuzz" run --fuzz-dir tests/fuzz \
+	  --sanitizer none any target/fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -max_len=65536 -artifact_prefix=target/fuzz/
+
+MUTANTS_VERSION := 27.1.0
+mutants: setup ## change the checks and the ledger one operator at a time, and see which change no test notices: hours (ONLY=not_isolated)
+	@test -x "$(TOOLS)/bin/cargo-mutants" || { echo "== installing cargo-mutants $(MUTANTS_VERSION) once into $(TOOLS)"; \
+	  cargo install --quiet --root "$(TOOLS)" --locked --version $(MUTANTS_VERSION) cargo-mutants; }
+	CARGO_PROFILE_DEV_DEBUG=0 "$(TOOLS)/bin/cargo-mutants" mutants --package defib-engine --output target/mutants \
+	  --file 'src/engine/check/*.rs' --file src/engine/ledger.rs $(if $(ONLY),--re '$(ONLY)') \
+	  --test-package defib,defib-engine -- --locked --lib --test scenarios
 
 clean: ## remove what was built
 	cargo clean

@@ -3,18 +3,12 @@
 //! The files are compared byte for byte; `UPDATE_SCENARIOS=1` writes what came out instead. `tests/scenarios/README.md`
 //! tells the words. Left out: whether what came out is right, which is for whoever reads the file.
 
-#[path = "scenarios/gauges.rs"]
-mod gauges;
-#[path = "scenarios/script.rs"]
-mod script;
-#[path = "scenarios/stage.rs"]
-mod stage;
-#[path = "scenarios/tell.rs"]
-mod tell;
-#[path = "scenarios/world.rs"]
-mod world;
+#[path = "scenarios/play.rs"]
+mod play;
 
 use std::path::{Path, PathBuf};
+
+use play::play;
 
 /// So many lines around a difference are shown.
 const CONTEXT: usize = 3;
@@ -61,27 +55,6 @@ fn files() -> Result<Vec<PathBuf>, String> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     files.sort();
     Ok(files)
-}
-
-/// The file as it would be with what comes out.
-fn play(text: &str) -> Result<String, String> {
-    let script = script::Script::read(text)?;
-    let mut stage: Option<stage::Stage> = None;
-    let mut output = Vec::new();
-    for input in &script.inputs {
-        let lines = match &mut stage {
-            None => stage::Stage::new(&input.words).map(|made| {
-                stage = Some(made);
-                Vec::new()
-            }),
-            Some(stage) => stage.input(&input.words),
-        };
-        output.push(lines.map_err(|why| format!("line {}: {why}", input.line))?);
-    }
-    if let Some(stage) = &stage {
-        stage.end()?;
-    }
-    Ok(script.with_output(&output))
 }
 
 /// The lines around the first difference: `-` as written, `+` as it came out.

@@ -51,9 +51,21 @@ pub struct Entry {
     pub value: Node,
 }
 
+/// The first carriage return that no line feed follows: YAML would count a line there, and nobody else does.
+fn lone_return(source: &str) -> Option<Place> {
+    let (at, _) = source.match_indices('\r').find(|(at, _)| !source[at + 1..].starts_with('\n'))?;
+    let before = &source[..at];
+    let begins = before.rfind('\n').map_or(0, |end| end + 1);
+    Some(Place { line: before.matches('\n').count() + 1, column: before[begins..].chars().count() + 1 })
+}
+
 /// Reads the text that `walk` was made for. None where it is no YAML at all; every problem is handed to `walk`.
 #[must_use]
 pub fn parse(walk: &Walk<'_>) -> Option<Node> {
+    if let Some(at) = lone_return(walk.source()) {
+        walk.problem(at, "a carriage return without a line feed; lines end with a line feed".to_owned());
+        return None;
+    }
     let options = granit_parser::options! { flow_nesting_limit: DEPTH_MAX, block_nesting_limit: DEPTH_MAX };
     let mut builder = Builder { walk, open: Vec::new(), root: None };
     let mut documents = 0;

@@ -95,8 +95,8 @@ impl Gauges {
     /// Words of etcd; false where they are none.
     pub(crate) fn set_etcd(&mut self, words: &[&str], now: Tick) -> Result<bool, String> {
         match words {
-            ["fsync", took] => self.fsync.set(crate::world::duration(took)?, now),
-            ["commit", took] => self.commit.set(crate::world::duration(took)?, now),
+            ["fsync", took] => self.fsync.set(super::world::duration(took)?, now),
+            ["commit", took] => self.commit.set(super::world::duration(took)?, now),
             ["heartbeats", "late", "1/s"] => self.late.set(1.0, now),
             ["messages", "fail", "1/s"] => self.unsent.set(1.0, now),
             ["messages", "arrive"] => self.unsent.set(0.0, now),
@@ -127,8 +127,8 @@ impl Gauges {
             }
             ["disk", percent, "%"] => self.disk_percent = number(percent)? as u64,
             ["memory", percent, "%"] => self.memory_percent = number(percent)? as u64,
-            ["clock", "ahead", by] => self.clock_ms = crate::world::duration(by)?.as_millis() as i64,
-            ["clock", "behind", by] => self.clock_ms = -(crate::world::duration(by)?.as_millis() as i64),
+            ["clock", "ahead", by] => self.clock_ms = super::world::duration(by)?.as_millis() as i64,
+            ["clock", "behind", by] => self.clock_ms = -(super::world::duration(by)?.as_millis() as i64),
             ["clock", "right"] => self.clock_ms = 0,
             ["restarts"] => {
                 (self.steal, self.busy, self.booted) = (Counter::default(), Counter::default(), now);

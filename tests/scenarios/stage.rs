@@ -15,10 +15,10 @@ use defib_engine::observation::{ClusterId, NodeName, Observation, Path, ProbeKin
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Intent, Order, Outcome, Record, StepId};
 use defib_engine::settings::{ClusterSettings, Mode, Settings};
-use defib_engine::time::{Now, Tick, UnixMs};
+use defib_engine::time::{Human, Now, Tick, UnixMs};
 
-use crate::tell;
-use crate::world::{WALL_START_MS, World, duration};
+use super::tell;
+use super::world::{WALL_START_MS, World, duration};
 
 /// A batch is durable after this.
 const STORED_AFTER: Duration = Duration::from_millis(5);
@@ -26,6 +26,8 @@ const STORED_AFTER: Duration = Duration::from_millis(5);
 const DONE_AFTER: Duration = Duration::from_millis(300);
 /// More answers than this at one instant are an engine that never comes to rest.
 const POLLS_MAX: usize = 1_000;
+/// A scenario lasts so long at most: a window of the limits, and some more.
+const LASTS_MAX: Duration = Duration::from_secs(3 * 3_600);
 
 /// One cluster's world, engine and journal.
 pub(crate) struct Stage {
@@ -290,6 +292,9 @@ impl Stage {
 
     fn run(&mut self, time: Duration) -> Result<(), String> {
         let end = self.now + time;
+        if end.since(Tick(0)) > LASTS_MAX {
+            return Err(format!("a scenario lasts {} at most", Human(LASTS_MAX)));
+        }
         loop {
             let planned = self.agenda.keys().next().map(|(tick, _)| *tick);
             let Some(next) = planned.into_iter().chain(self.fleet.wake_at()).min().filter(|next| *next <= end) else {

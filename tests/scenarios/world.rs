@@ -12,7 +12,7 @@ use defib_engine::observation::{
 };
 use defib_engine::time::{Tick, UnixMs};
 
-use crate::gauges::Gauges;
+use super::gauges::Gauges;
 
 /// The wall clock at 00:00.0: the first of January 2026.
 pub(crate) const WALL_START_MS: i64 = 1_767_225_600_000;

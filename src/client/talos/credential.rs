@@ -46,8 +46,11 @@ pub enum CredentialError {
 #[derive(Debug)]
 pub struct Credential {
     talos: Talos,
-    made: Mutex<Option<(Stamp, Arc<Files>, Vec<String>)>>,
+    made: Mutex<Option<Made>>,
 }
+
+/// What was read, of a file as it was then: the credential, and whom it names to be asked.
+type Made = (Stamp, Arc<Files>, Vec<String>);
 
 /// Modification time and length.
 type Stamp = (SystemTime, u64);

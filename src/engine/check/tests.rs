@@ -1,8 +1,8 @@
 //! What a preflight asks again for each check, and how long a machine that booted is left alone.
 
 use super::*;
-use crate::observation::{Facts, Observation, Path, Seen, Service, TalosMachine, TalosServices};
-use crate::playbook::{Action, Limit, Limits, RebootMode, Verify, When};
+use crate::observation::{Facts, Failure, Observation, Path, Seen, Service, Stage, TalosMachine, TalosServices};
+use crate::playbook::{Action, Limit, Limits, RebootMode, RestartableService, Verify, When};
 use crate::settings::ClusterSettings;
 use crate::time::UnixMs;
 use crate::view::{Elsewhere, World};
@@ -27,9 +27,14 @@ fn reboot() -> Playbook {
 
 /// Hands a case about `cp2` of three nodes to `look`, a day after 1970 began.
 fn about_cp2<T>(world: &World, look: impl FnOnce(&Case<'_>) -> T) -> T {
+    with(world, Elsewhere::default(), ProbeKind::ALL.as_slice(), look)
+}
+
+/// The same where this is so elsewhere, and only these kinds can be asked.
+fn with<T>(world: &World, elsewhere: Elsewhere, sources: &[ProbeKind], look: impl FnOnce(&Case<'_>) -> T) -> T {
     let settings = ClusterSettings {
         nodes: ["cp1", "cp2", "cp3"].map(str::to_owned).to_vec(),
-        sources: ProbeKind::ALL.into_iter().collect(),
+        sources: sources.iter().copied().collect(),
         ..ClusterSettings::default()
     };
     let now = Now { mono: Tick(600_000), wall: UnixMs(i64::try_from(DAY_S * 1_000).unwrap()) };
@@ -40,7 +45,7 @@ fn about_cp2<T>(world: &World, look: impl FnOnce(&Case<'_>) -> T) -> T {
             cluster: &cluster,
             settings: &settings,
             world,
-            elsewhere: Elsewhere::default(),
+            elsewhere,
             now: now.mono,
             wall: now.wall,
             seen_once: false,
@@ -110,4 +115,72 @@ fn no_machine_is_taken_down_within_five_minutes_of_any_boot() {
     let last = judged(299).unwrap_err();
     assert_eq!(last.lifts, Lift::At(Tick(601_000)));
     assert_eq!(judged(300), Ok("nobody is seen at work anywhere".to_owned()));
+}
+
+/// What `cp2` answered to a kind of probe, so many seconds ago.
+fn seen(kind: ProbeKind, ago_s: u64, seen: Seen) -> Observation {
+    let target = Target::Node("prod".to_owned(), "cp2".to_owned());
+    let at = Tick(600_000 - ago_s * 1_000);
+    Observation { target, path: Path::Direct, kind, sent: at, at, seen }
+}
+
+#[test]
+fn one_fresh_answer_proves_that_we_are_connected_and_an_old_one_or_a_silence_does_not() {
+    let judged = |seen: &[Observation]| {
+        let mut world = World::default();
+        seen.iter().for_each(|one| world.fold(one.clone()));
+        about_cp2(&world, |case| (not_isolated::CHECK.judge)(case))
+    };
+    let (machine, services) = (ProbeKind::TalosMachine, ProbeKind::TalosServices);
+    let well = || Seen::Healthy(Facts::TalosMachine(Box::default()));
+    let mute = || Seen::Unhealthy(Failure::Timeout(Stage::Connect));
+    let age_s = machine.max_age().as_secs();
+    assert_eq!(judged(&[]).unwrap_err().text, "nothing answers, canaries configured: 0");
+    assert_eq!(judged(&[seen(machine, 0, well())]), Ok("1 probes are answered".to_owned()));
+    let refused = seen(services, 0, Seen::Unhealthy(Failure::Refused));
+    assert_eq!(judged(&[seen(machine, age_s, well()), refused]), Ok("2 probes are answered".to_owned()));
+    assert!(judged(&[seen(machine, age_s + 1, well()), seen(services, 0, mute())]).is_err());
+}
+
+#[test]
+fn a_machine_waits_for_a_disruptive_run_in_another_cluster_and_a_service_does_not() {
+    let elsewhere = Elsewhere { disrupted: true, ..Elsewhere::default() };
+    let judged = |steps: Option<Vec<Action>>| {
+        with(&World::default(), elsewhere, &ProbeKind::ALL, |case| {
+            let playbook = Playbook { steps: steps.unwrap_or(case.playbook.steps.clone()), ..case.playbook.clone() };
+            (one_at_a_time::CHECK.judge)(&Case { playbook: &playbook, ..*case })
+        })
+    };
+    let hold = judged(None).unwrap_err();
+    assert_eq!((hold.text.as_str(), hold.lifts), ("a disruptive run is under way in another cluster", Lift::RunEnds));
+    let deadline = Duration::from_secs(60);
+    let restart = Action::RestartService { service: RestartableService::Kubelet, deadline };
+    assert_eq!(judged(Some(vec![restart])), Ok("no other run".to_owned()));
+}
+
+#[test]
+fn a_service_that_its_own_talos_calls_unhealthy_is_a_view_of_its_own() {
+    let judged = |healthy: Option<bool>| {
+        let mut world = World::default();
+        let service = Service { id: "etcd".to_owned(), state: "Running".to_owned(), healthy };
+        let services = TalosServices { services: vec![service], ..TalosServices::default() };
+        world.fold(seen(ProbeKind::TalosServices, 0, Seen::Healthy(Facts::TalosServices(services))));
+        world.fold(seen(ProbeKind::EtcdStatus, 0, Seen::Unhealthy(Failure::Timeout(Stage::Response))));
+        about_cp2(&world, |case| (two_views::CHECK.judge)(case))
+    };
+    let both = "we see etcd.status response-timeout; its own Talos says etcd is unhealthy (hypervisor: not asked)";
+    assert_eq!(judged(Some(false)), Ok(both.to_owned()));
+    for healthy in [Some(true), None] {
+        let text = judged(healthy).unwrap_err().text;
+        assert!(text.starts_with("one view alone: we see etcd.status response-timeout; its own Talos finds"), "{text}");
+    }
+}
+
+#[test]
+fn where_nobody_can_tell_of_starvation_that_is_said_and_holds_nothing() {
+    let judged = |sources: &[ProbeKind]| {
+        with(&World::default(), Elsewhere::default(), sources, |case| (not_starved::CHECK.judge)(case))
+    };
+    assert_eq!(judged(&[ProbeKind::TalosServices]), Ok("talos.machine: not asked".to_owned()));
+    assert!(judged(&[ProbeKind::TalosMachine]).is_err(), "a source that has not answered yet is no clearance");
 }
