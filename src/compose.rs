@@ -37,6 +37,7 @@ fn sources(cluster: &Cluster) -> BTreeSet<ProbeKind> {
             ProbeKind::TalosContainers,
             ProbeKind::TalosKubeletLog,
             ProbeKind::TalosMachine,
+            ProbeKind::TalosDmesg,
         ]);
     }
     if cluster.etcd.is_some() {

@@ -22,8 +22,8 @@ use defib::journal::{Journal, Outcome as Row, Reader, account};
 use defib_engine::command::{Ask, Command as Asked, Reply};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{
-    Apiserver, BackOff, ClusterId, Container, EtcdMembers, EtcdStatus, Facts, Failure, KubeletLog, Observation,
-    Path as Way, ProbeKind, Seen, Service, TalosServices, Target,
+    Apiserver, BackOff, ClusterId, Container, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog, KubeletLog,
+    Observation, Path as Way, ProbeKind, Seen, Service, TalosServices, Target,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Outcome};
@@ -163,6 +163,7 @@ fn seen(node: &str, kind: ProbeKind, ill: bool) -> Seen {
             let back_off = BackOff { length: wait, first_said_ago: Duration::ZERO, last_said_ago: Duration::ZERO };
             Facts::TalosKubeletLog(KubeletLog { back_off: dead.then_some(back_off) })
         }
+        ProbeKind::TalosDmesg => Facts::TalosDmesg(KernelLog::default()),
         ProbeKind::EtcdStatus => {
             Facts::EtcdStatus(EtcdStatus { cluster_id: 1, leader: 1, term: 2, ..EtcdStatus::default() })
         }

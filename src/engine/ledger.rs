@@ -133,6 +133,13 @@ pub const EXHAUSTED_AFTER: usize = 5;
 pub const EXHAUSTED_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 impl Ledger {
+    /// How long ago a playbook's newest run on a node was reserved; none where it had none that is still remembered.
+    #[must_use]
+    pub fn last_run(&self, cluster: &ClusterId, node: &NodeName, playbook: &str, now: Now) -> Option<Duration> {
+        let own = |row: &&Row| row.what.cluster == *cluster && row.what.node == *node && row.what.playbook == playbook;
+        self.rows.iter().filter(own).map(|row| row.age.at(now)).min()
+    }
+
     /// Opens it with what earlier processes reserved, and with what people acknowledged.
     #[must_use]
     pub fn open(rows: Vec<Reservation>, acks: &[Kept<Ack>], now: Now) -> Ledger {

@@ -42,6 +42,7 @@ fn differ(before: &Facts, now: &Facts) -> bool {
             let length = |log: &KubeletLog| log.back_off.as_ref().map(|back_off| back_off.length);
             length(a) != length(b)
         }
+        (Facts::TalosDmesg(a), Facts::TalosDmesg(b)) => a.oom_kills.len() != b.oom_kills.len(),
         (before, now) => before != now,
     }
 }

@@ -91,6 +91,8 @@ pub enum ProbeKind {
     TalosKubeletLog,
     /// Talos `Memory`, `SystemStat`, `LoadAvg`, `DiskStats`, `Mounts` and the machine's time.
     TalosMachine,
+    /// What the kernel's log says of processes killed for want of memory, by Talos `Dmesg`.
+    TalosDmesg,
     /// etcd `Maintenance.Status`, answered by the member alone.
     EtcdStatus,
     /// etcd serializable `Range`: is this member's store readable.
@@ -113,11 +115,12 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// Every kind, in order.
-    pub const ALL: [ProbeKind; 13] = [
+    pub const ALL: [ProbeKind; 14] = [
         ProbeKind::TalosServices,
         ProbeKind::TalosContainers,
         ProbeKind::TalosKubeletLog,
         ProbeKind::TalosMachine,
+        ProbeKind::TalosDmesg,
         ProbeKind::EtcdStatus,
         ProbeKind::EtcdReadSerializable,
         ProbeKind::EtcdReadLinearizable,
@@ -137,6 +140,7 @@ impl ProbeKind {
             ProbeKind::TalosContainers => "talos.containers",
             ProbeKind::TalosKubeletLog => "talos.kubelet-log",
             ProbeKind::TalosMachine => "talos.machine",
+            ProbeKind::TalosDmesg => "talos.dmesg",
             ProbeKind::EtcdStatus => "etcd.status",
             ProbeKind::EtcdReadSerializable => "etcd.read-serializable",
             ProbeKind::EtcdReadLinearizable => "etcd.read-linearizable",
@@ -167,6 +171,8 @@ impl ProbeKind {
             | ProbeKind::TalosMachine
             | ProbeKind::Canary => 5_000,
             ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics => 10_000,
+            // The whole log comes each time.
+            ProbeKind::TalosDmesg => 30_000,
             ProbeKind::Credentials => 60_000,
         })
     }
@@ -184,6 +190,7 @@ impl ProbeKind {
             | ProbeKind::TalosContainers
             | ProbeKind::TalosKubeletLog
             | ProbeKind::TalosMachine
+            | ProbeKind::TalosDmesg
             | ProbeKind::EtcdMetrics => 3_000,
         })
     }
@@ -340,6 +347,8 @@ pub enum Facts {
     TalosContainers(Vec<Container>),
     /// What the kubelet's log says of the API server's back-off.
     TalosKubeletLog(KubeletLog),
+    /// Whom the kernel's log says was killed.
+    TalosDmesg(KernelLog),
     /// One member's own view of its cluster.
     EtcdStatus(EtcdStatus),
     /// A read succeeded.
@@ -432,6 +441,24 @@ pub struct BackOff {
     /// How long before the observation's `sent` the newest such line was written. The kubelet repeats it at every sync,
     /// some ten seconds apart, for as long as it waits.
     pub last_said_ago: Duration,
+}
+
+/// What a kernel's log says of processes that were killed for want of memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelLog {
+    /// The kills, the oldest first; bounded by the probe, and by what the kernel still keeps.
+    pub oom_kills: Vec<OomKill>,
+}
+
+/// One process that was killed for want of memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OomKill {
+    /// Its name, such as `kube-apiserver`.
+    pub process: String,
+    /// What it held in memory; 0 where that is not told.
+    pub rss_bytes: u64,
+    /// How long before the observation's `sent` it was killed, by the machine's clock.
+    pub ago: Duration,
 }
 
 /// `Maintenance.Status` of one member.

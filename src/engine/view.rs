@@ -10,7 +10,7 @@ use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
-    KubeletLog, NodeName, Observation, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
+    KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
 };
 use crate::settings::ClusterSettings;
 use crate::time::{Human, Tick, UnixMs};
@@ -324,6 +324,18 @@ impl<'a> View<'a> {
     pub fn etcd_window(&self, node: &NodeName) -> Result<EtcdWindow<'a>, String> {
         self.etcd_metrics(node).ok_or_else(|| self.why(node, ProbeKind::EtcdMetrics))?;
         self.world.windows.etcd(node).ok_or_else(|| two_looks(ProbeKind::EtcdMetrics))
+    }
+
+    /// The processes that were killed for want of memory on a node, each with how long ago, the oldest first.
+    #[must_use]
+    pub fn oom_kills(&self, node: &NodeName) -> Option<Vec<(&'a OomKill, Duration)>> {
+        let Look::Fresh(Observation { seen: Seen::Healthy(Facts::TalosDmesg(log)), sent, .. }) =
+            self.look_node(node, ProbeKind::TalosDmesg)
+        else {
+            return None;
+        };
+        let since = self.now.since(*sent);
+        Some(log.oom_kills.iter().map(|kill| (kill, kill.ago + since)).collect())
     }
 
     /// The last sample of a node's machine.

@@ -184,6 +184,7 @@ impl World {
             ProbeKind::TalosServices
                 | ProbeKind::TalosContainers
                 | ProbeKind::TalosMachine
+                | ProbeKind::TalosDmesg
                 | ProbeKind::TalosKubeletLog
         );
         !own && observation.target.node().is_some_and(|node| self.model.stalled.contains(node))

@@ -228,7 +228,7 @@ async fn every_protocol_ends_in_a_typed_failure_in_time_and_the_neighbour_is_wel
                 }
             }
         }
-        assert_eq!(probes.len(), manners.len() * 11, "every kind of every protocol");
+        assert_eq!(probes.len(), manners.len() * 12, "every kind of every protocol");
         while !probes.is_empty() {
             let healthy = observer.probe(&well, ProbeKind::EtcdMetrics).await;
             assert!(matches!(healthy.seen, Seen::Healthy(Facts::EtcdMetrics(_))), "{healthy:?}");

@@ -5,6 +5,7 @@
 //! Promised: a probe ends by its deadline, in an [`Observation`]; it never panics and never delays another.
 //! Left out: what is made of an observation (the engine).
 
+pub mod dmesg;
 pub mod klog;
 pub mod lateness;
 pub mod patience;
@@ -159,9 +160,13 @@ impl Observer {
     fn add_machine(&mut self, cluster: &Cluster, node: &Node, target: &Target, credential: &Arc<Kept>) -> Arc<Talos> {
         let address = SocketAddr::new(node.address, cluster.ports.talos);
         let machine = Arc::new(Talos::new(Arc::clone(credential), address));
-        for kind in
-            [ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog, ProbeKind::TalosMachine]
-        {
+        for kind in [
+            ProbeKind::TalosServices,
+            ProbeKind::TalosContainers,
+            ProbeKind::TalosKubeletLog,
+            ProbeKind::TalosMachine,
+            ProbeKind::TalosDmesg,
+        ] {
             self.add(target, Path::Talos, kind, Client::Talos(Arc::clone(&machine)));
         }
         self.machines.insert((cluster.name.clone(), node.name.clone()), Arc::clone(&machine));

@@ -42,6 +42,7 @@ fn the_shipped_playbooks_are_read() {
             ("no-ready-apiserver", None),
             ("pod-settled", Some(Duration::from_secs(300))),
             ("back-off-remaining", Some(Duration::from_secs(45))),
+            ("memory-suffices", None),
         ]
     );
     assert_eq!(kubelet.limits.per_node, Limit { count: 2, window: Duration::from_secs(3_600) });

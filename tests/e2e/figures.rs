@@ -93,6 +93,10 @@ pub(crate) fn seen(stage: &Stage) {
             let [filesystem] = told.filesystems.as_slice() else { panic!("{told:?}") };
             assert!(filesystem.mounted_on == "/var" && filesystem.size_bytes > 1 << 30, "{told:?}");
             assert!(0 < filesystem.available_bytes && filesystem.available_bytes < filesystem.size_bytes, "{told:?}");
+            let Facts::TalosDmesg(log) = ask(stage, node, ProbeKind::TalosDmesg, None).await else {
+                panic!("no kernel log")
+            };
+            assert!(log.oom_kills.len() <= 64, "{log:?}");
             let offset = told.clock_offset_ms.unwrap().unsigned_abs();
             assert!(offset <= told.clock_uncertainty_ms + 1, "one machine has one clock: {told:?}");
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use defib_engine::observation::{
-    Apiserver, BackOff, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KubeletLog,
-    NodeName, ProbeKind, Seen, Service, Stage, TalosServices, Target, Vip, Why,
+    Apiserver, BackOff, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog,
+    KubeletLog, NodeName, OomKill, ProbeKind, Seen, Service, Stage, TalosServices, Target, Vip, Why,
 };
 use defib_engine::time::{Tick, UnixMs};
 
@@ -23,8 +23,13 @@ const ANSWER: Duration = Duration::from_millis(2);
 /// What a connection attempt without any answer takes.
 const CONNECT: Duration = Duration::from_millis(1_500);
 
-const TALOS: &[ProbeKind] =
-    &[ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog, ProbeKind::TalosMachine];
+const TALOS: &[ProbeKind] = &[
+    ProbeKind::TalosServices,
+    ProbeKind::TalosContainers,
+    ProbeKind::TalosKubeletLog,
+    ProbeKind::TalosMachine,
+    ProbeKind::TalosDmesg,
+];
 const ETCD: &[ProbeKind] = &[
     ProbeKind::EtcdStatus,
     ProbeKind::EtcdReadSerializable,
@@ -84,6 +89,8 @@ struct Node {
     containers: u64,
     pods: u64,
     back_off: Option<(Duration, Tick)>,
+    /// When its API server was killed for want of memory.
+    kills: Vec<Tick>,
     /// kube-vip's container: runs, is dead, or there is none.
     kube_vip: Option<bool>,
     /// Of the other static pods.
@@ -237,6 +244,7 @@ impl Node {
             containers: 1,
             pods: 1,
             back_off: None,
+            kills: Vec::new(),
             kube_vip: None,
             controller_manager: Some(true),
             scheduler: Some(true),
@@ -247,8 +255,8 @@ impl Node {
     fn heal(&mut self) {
         self.set_container(true);
         let (containers, pods, back_off, term) = (self.containers, self.pods, self.back_off, self.term);
-        let (gauges, name) = (self.gauges.clone(), self.name.clone());
-        *self = Node { containers, pods, back_off, term, gauges, ..Node::new(self.number, &name) };
+        let (gauges, name, kills) = (self.gauges.clone(), self.name.clone(), std::mem::take(&mut self.kills));
+        *self = Node { kills, containers, pods, back_off, term, gauges, ..Node::new(self.number, &name) };
     }
 
     fn set_container(&mut self, runs: bool) {
@@ -301,6 +309,7 @@ impl Node {
             ("apiserver", _) if clause.starts_with("certificate ends in ") => {
                 self.certificate = wall(now).after(duration(&clause["certificate ends in ".len()..])?);
             }
+            ("apiserver", "killed") => self.kills.push(now),
             ("apiserver", "no back-off") => self.back_off = None,
             ("apiserver", _) if clause.starts_with("back-off ") => self.back_off = Some(back_off(clause, now)?),
             ("apiserver", _) if clause.starts_with("failing ") => {
@@ -380,6 +389,14 @@ impl Node {
                     last_said_ago: Duration::from_secs(sent.since(said).as_secs() % 10),
                 }),
             }),
+            ProbeKind::TalosDmesg => {
+                let kill = |at: &Tick| OomKill {
+                    process: "kube-apiserver".to_owned(),
+                    rss_bytes: 1_470 * 1_048_576,
+                    ago: sent.since(*at),
+                };
+                Facts::TalosDmesg(KernelLog { oom_kills: self.kills.iter().map(kill).collect() })
+            }
             ProbeKind::EtcdStatus => Facts::EtcdStatus(EtcdStatus {
                 cluster_id: self.cluster_id,
                 member_id: self.member_id,

@@ -11,6 +11,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,10 @@ use wire::machine_service_client::MachineServiceClient;
 const ITEMS_MAX: usize = 1_024;
 /// So many bytes of one log are read.
 const LOG_BYTES_MAX: usize = 1024 * 1024;
+/// So many bytes of the kernel's log are read: its ring holds far less.
+const KERNEL_LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// So many lines of interest are kept, the newest.
+const KERNEL_LINES_MAX: usize = 64;
 
 /// Talos names a container by so much of its id.
 const ID_FRAGMENT: usize = 12;
@@ -133,6 +138,53 @@ impl Talos {
             return Err(Failure::TooLarge.into());
         }
         Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
+    /// The lines of the kernel's log that hold one of these texts, the newest 64, in order. The whole log is read, at most
+    /// 8 MiB of it.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn kernel_log(
+        &self,
+        wanted: &'static [&'static str],
+        deadline: Duration,
+    ) -> Result<Vec<String>, Trouble> {
+        let (chunks, bytes) = self
+            .ask(deadline, |mut machine| async move {
+                let request = wire::DmesgRequest { follow: false, tail: false };
+                let mut stream = machine.dmesg(request).await?.into_inner();
+                let (mut kept, mut bytes) = (VecDeque::new(), 0);
+                while bytes <= KERNEL_LOG_BYTES_MAX
+                    && let Some(chunk) = stream.message().await?
+                {
+                    bytes += chunk.bytes.len();
+                    let text = String::from_utf8_lossy(&chunk.bytes);
+                    // Talos sends a line a message. One that carries a failure is kept, to be told.
+                    if chunk.metadata.as_ref().is_some_and(|metadata| !metadata.error.is_empty())
+                        || wanted.iter().any(|wanted| text.contains(wanted))
+                    {
+                        kept.push_back(chunk);
+                    }
+                    if kept.len() > KERNEL_LINES_MAX {
+                        kept.pop_front();
+                    }
+                }
+                Ok((kept, bytes))
+            })
+            .await?;
+        if bytes > KERNEL_LOG_BYTES_MAX {
+            return Err(Failure::TooLarge.into());
+        }
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            let chunk = only(vec![chunk], |chunk| chunk.metadata.as_ref())?.bytes;
+            let text = String::from_utf8_lossy(&chunk);
+            lines.extend(
+                text.lines().filter(|line| wanted.iter().any(|wanted| line.contains(wanted))).map(str::to_owned),
+            );
+        }
+        Ok(lines)
     }
 
     /// etcd's `Status` of the member on this machine, as Talos relays it. The cluster's id is not among it.

@@ -14,6 +14,7 @@ mod etcd_member_serving;
 mod fresh;
 mod holds_vip;
 mod kube_vip;
+mod memory_suffices;
 mod no_ready_apiserver;
 mod not_isolated;
 mod not_starved;
@@ -91,6 +92,7 @@ pub static REQUIREMENTS: &[&Check] = &[
     &kube_vip::RUNS,
     &kube_vip::ABSENT,
     &vip_settled::CHECK,
+    &memory_suffices::CHECK,
 ];
 
 /// The requirement with this public name.

@@ -80,6 +80,7 @@ fn a_preflight_asks_again_whatever_a_requirement_reads() {
     assert_eq!(asked("etcd-member-serving"), ["cp2 etcd.read-linearizable"]);
     assert_eq!(asked("holds-vip"), ["vip vip"]);
     assert_eq!(asked("no-ready-apiserver"), ["cp1 apiserver", "cp2 apiserver", "cp3 apiserver", "vip vip"]);
+    assert_eq!(asked("memory-suffices"), ["cp2 talos.dmesg"]);
     assert_eq!(asked("pod-settled"), ["cp2 talos.containers"]);
     assert_eq!(asked("talos-reachable"), ["cp2 talos.services"]);
     let all = REQUIREMENTS.iter().filter(|check| asked(check.name).is_empty());

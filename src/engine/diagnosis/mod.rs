@@ -49,6 +49,7 @@ pub static ALL: &[&Rule] = &[
     &apiserver::hung::RULE,
     &apiserver::not_ready::RULE,
     &apiserver::crash_looping::RULE,
+    &apiserver::oom_killed::RULE,
     &apiserver::slow::RULE,
     &apiserver::certificate_expiring::RULE,
     &apiserver::controller_manager_down::RULE,

@@ -8,8 +8,8 @@ use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
     Apiserver, BackOff, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
-    Failure, Filesystem, Histogram, KubeletLog, Observation, Path, ProbeKind, Seen, Service, Stage, TalosMachine,
-    TalosServices, Target, Vip, Why,
+    Failure, Filesystem, Histogram, KernelLog, KubeletLog, Observation, OomKill, Path, ProbeKind, Seen, Service, Stage,
+    TalosMachine, TalosServices, Target, Vip, Why,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Outcome, StepId};
@@ -23,7 +23,7 @@ variants! {
     Target { Node(cluster, node), Vip(cluster), Own(cluster), Canary(address) }
     Path { Direct, Vip, Talos, Own, Outside }
     ProbeKind {
-        TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, EtcdStatus, EtcdReadSerializable,
+        TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, TalosDmesg, EtcdStatus, EtcdReadSerializable,
         EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Canary,
     }
     Seen { Healthy(facts), Unhealthy(failure), Unknown(why) }
@@ -34,7 +34,7 @@ variants! {
         Protocol(detail),
     }
     Facts {
-        TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), EtcdStatus(facts), EtcdRead { took },
+        TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), TalosDmesg(facts), EtcdStatus(facts), EtcdRead { took },
         EtcdMembers(facts), EtcdMetrics(facts), TalosMachine(facts), Apiserver(facts), Vip(facts), Credentials(facts),
         Canary,
     }
@@ -58,6 +58,8 @@ fields! {
     Service { id, state, healthy }
     Container { name, pod, pod_uid, id, running }
     KubeletLog { back_off }
+    KernelLog { oom_kills }
+    OomKill { process, rss_bytes, ago }
     BackOff { length, first_said_ago, last_said_ago }
     EtcdStatus {
         cluster_id, member_id, leader, term, index, applied_index, db_size_bytes, db_in_use_bytes, learner, errors, version,

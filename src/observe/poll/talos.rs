@@ -1,4 +1,4 @@
-//! talos.services, talos.containers, talos.kubelet-log and talos.machine of one machine; and etcd.status and etcd.members
+//! talos.services, talos.containers, talos.kubelet-log, talos.machine and talos.dmesg of one machine; and etcd.status and etcd.members
 //! through it, where there is no credential for etcd itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use defib_engine::observation::{Facts, Failure, ProbeKind, Seen, Stage, Why};
 
 use crate::client::Trouble;
 use crate::client::talos::Talos;
-use crate::observe::klog;
+use crate::observe::{dmesg, klog};
 
 /// So many lines of the kubelet's log are read: a kubelet in trouble writes a few a second, and repeats its back-off some
 /// ten seconds apart.
@@ -30,6 +30,11 @@ async fn answer(client: &Talos, kind: ProbeKind, deadline: Duration) -> Result<F
             let text = client.kubelet_log(TAIL_LINES, deadline).await?;
             let sent_unix_ms = i64::try_from(sent).unwrap_or(i64::MAX);
             Ok(Facts::TalosKubeletLog(klog::back_off(&text, sent_unix_ms)))
+        }
+        ProbeKind::TalosDmesg => {
+            let sent = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+            let lines = client.kernel_log(&dmesg::SAID, deadline).await?;
+            Ok(Facts::TalosDmesg(dmesg::kills(&lines, i64::try_from(sent).unwrap_or(i64::MAX))))
         }
         ProbeKind::EtcdStatus => client.etcd_status(deadline).await.map(Facts::EtcdStatus).map_err(of_etcd),
         ProbeKind::EtcdMembers => client.etcd_members(deadline).await.map(Facts::EtcdMembers).map_err(of_etcd),

@@ -20,11 +20,12 @@ const BEGINS: UnixMs = UnixMs(1_771_286_400_000);
 /// For the model's chance and the rounds'.
 const SEED: u64 = 1;
 /// What every node is asked.
-const OF_NODES: [ProbeKind; 10] = [
+const OF_NODES: [ProbeKind; 11] = [
     ProbeKind::TalosServices,
     ProbeKind::TalosContainers,
     ProbeKind::TalosKubeletLog,
     ProbeKind::TalosMachine,
+    ProbeKind::TalosDmesg,
     ProbeKind::EtcdStatus,
     ProbeKind::EtcdReadSerializable,
     ProbeKind::EtcdReadLinearizable,

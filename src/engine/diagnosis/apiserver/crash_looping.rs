@@ -19,6 +19,7 @@ pub(crate) static RULE: Rule = Rule {
         // The log still speaks of the wait of a kubelet that is gone.
         Because::structural("kubelet-down", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
+        Because::structural("apiserver-oom-killed", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
     ],
     timing: Timing::ms(0, 3_000),

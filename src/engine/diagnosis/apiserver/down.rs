@@ -19,6 +19,8 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("kubelet-wedged", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
         Because::earned("runtime-unhealthy", Relation::SameNode),
+        // The machine's own word for why it is gone, whichever was seen first.
+        Because::structural("apiserver-oom-killed", Relation::SameNode),
         // The kernel kills the largest process.
         Because::earned("machine-memory-short", Relation::SameNode),
         Because::earned("machine-disk-full", Relation::SameNode),

@@ -10,6 +10,7 @@ mod cri;
 mod etcd;
 mod figures;
 mod health;
+mod kmsg;
 mod logs;
 mod roles;
 mod server;

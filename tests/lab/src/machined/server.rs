@@ -19,7 +19,7 @@ use super::figures::Figures;
 use super::supervise::{Event, Order, Service, Told};
 use super::wire::machine_service_server::MachineService;
 use super::wire::time::time_service_server::TimeService;
-use super::{cri, logs, roles, wire};
+use super::{cri, kmsg, logs, roles, wire};
 use crate::layout::{Layout, Node, Part};
 use crate::power;
 
@@ -249,6 +249,24 @@ impl MachineService for Machined {
             Ok(stream)
         };
         self.answer(&request, "Logs", &argument, work).await
+    }
+
+    type DmesgStream = Self::LogsStream;
+
+    async fn dmesg(&self, request: Request<wire::DmesgRequest>) -> Answer<Self::DmesgStream> {
+        let asked = *request.get_ref();
+        let metadata = self.metadata();
+        let work = async move {
+            if asked.follow || asked.tail {
+                return Err(Status::unimplemented("the lab's machined tells the kernel's log as it is, whole"));
+            }
+            let lines = tokio::task::spawn_blocking(kmsg::lines).await.map_err(|e| Status::internal(e.to_string()))?;
+            let lines = lines.map_err(|e| Status::internal(format!("/dev/kmsg: {e}")))?;
+            let data = move |line: String| Ok(wire::Data { metadata: metadata.clone(), bytes: line.into_bytes() });
+            let stream: Self::DmesgStream = Box::pin(tokio_stream::iter(lines.into_iter().map(data)));
+            Ok(stream)
+        };
+        self.answer(&request, "Dmesg", "", work).await
     }
 
     async fn etcd_status(&self, request: Request<wire::Empty>) -> Answer<wire::EtcdStatusResponse> {
