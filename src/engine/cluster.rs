@@ -17,7 +17,7 @@ use decide::Judged;
 use propose::Proposals;
 
 use crate::burst::{Allowance, Bursts};
-use crate::check::Guards;
+use crate::check::{Guards, Lift};
 use crate::command::Pause;
 use crate::diagnosis;
 use crate::event::{Event, Kept, Ready};
@@ -44,6 +44,9 @@ const PACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A batch that is not answered within this time is a journal that does not answer.
 const STORED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// An incident of whose findings nothing is known for this long cannot be told to be over.
+const UNVERIFIABLE_AFTER: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 pub(crate) struct Cluster {
     id: ClusterId,
@@ -247,7 +250,7 @@ impl Cluster {
             self.choose(&judged, now, &mut batch, &mut ready);
         }
         self.take_wishes(wishes, now, elsewhere, &mut batch, &mut ready);
-        self.group(now, &mut batch);
+        self.group(&judged, now, &mut batch);
         self.find_the_way(now, elsewhere, &mut batch, &mut ready);
         self.answer(&mut ready);
         if !self.seen_once {
@@ -317,8 +320,13 @@ impl Cluster {
         Open { since: self.tracked.iter().filter_map(since).collect(), vip_waits_for: self.vip_waits_for.clone() }
     }
 
-    fn group(&mut self, now: Now, batch: &mut Batch) {
+    fn group(&mut self, judged: &[Judged], now: Now, batch: &mut Batch) {
         let open = self.open();
+        let waits = |one: &&Judged| one.judgement.holds.iter().any(|hold| hold.lifts == Lift::Ack);
+        let exhausted: BTreeSet<_> = judged.iter().filter(waits).map(Judged::key).collect();
+        let tracked = &self.tracked;
+        let unverifiable =
+            |key: &FindingKey| tracked.get(key).is_some_and(|one| one.unknown_for(now.mono) >= UNVERIFIABLE_AFTER);
         let run = self.run.as_ref();
         // A run is for the incident that holds its patient's finding; once that is gone, for the one that it was begun for.
         let is_for = |run: &Run, id: Option<&str>, findings: &std::collections::BTreeSet<FindingKey>| {
@@ -335,6 +343,8 @@ impl Cluster {
                 Phase::Verifying { .. } => IncidentState::Verifying,
                 _ => IncidentState::Recovering,
             },
+            _ if findings.iter().any(|key| exhausted.contains(key)) => IncidentState::Exhausted,
+            _ if !findings.is_empty() && findings.iter().all(unverifiable) => IncidentState::Unverifiable,
             _ => IncidentState::Open,
         };
         batch.records.extend(self.incidents.update(&open, now.mono, state));

@@ -141,7 +141,13 @@ fn changes(
             match state {
                 IncidentState::Recovering => "a run is under way",
                 IncidentState::Verifying => "the step ended, its effect is watched",
+                IncidentState::Open if known.state == IncidentState::Unverifiable => "its findings are known again",
+                IncidentState::Open if known.state == IncidentState::Exhausted => "a person has looked",
                 IncidentState::Open => "no run is under way",
+                IncidentState::Exhausted => "nothing is left to be tried: a person must look (defib ack)",
+                IncidentState::Unverifiable => {
+                    "nothing has been known of its findings for 15m: whether it is over cannot be told"
+                }
                 IncidentState::Closed => "over",
             }
             .to_owned(),

@@ -185,6 +185,10 @@ pub enum IncidentState {
     Recovering,
     /// A run has ended and is being verified.
     Verifying,
+    /// A playbook that answers it is exhausted, or no rung of its ladder is left: a person must look (`ack`).
+    Exhausted,
+    /// Nothing has been known of any of its findings for a quarter of an hour: whether it is over cannot be told.
+    Unverifiable,
     /// All its findings are gone.
     Closed,
 }
@@ -195,6 +199,8 @@ impl fmt::Display for IncidentState {
             IncidentState::Open => "open",
             IncidentState::Recovering => "recovering",
             IncidentState::Verifying => "verifying",
+            IncidentState::Exhausted => "exhausted",
+            IncidentState::Unverifiable => "unverifiable",
             IncidentState::Closed => "closed",
         })
     }

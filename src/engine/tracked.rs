@@ -1,9 +1,11 @@
 //! One rule about one subject over time: its latch, its newest evidence, or why nothing is known.
 
+use std::time::Duration;
+
 use crate::finding::{Rule, Verdict};
 use crate::latch::{Change, Latch, Signal, Timing};
 use crate::record::{FindingKey, Record};
-use crate::time::{Human, Now, UnixMs};
+use crate::time::{Human, Now, Tick, UnixMs};
 
 pub(crate) struct Tracked {
     pub(crate) rule: &'static Rule,
@@ -14,11 +16,25 @@ pub(crate) struct Tracked {
     pub(crate) text: String,
     /// Why the last verdict was no verdict.
     pub(crate) unknown: Option<String>,
+    /// Since when nothing has been known.
+    unknown_since: Option<Tick>,
 }
 
 impl Tracked {
     pub(crate) fn new(rule: &'static Rule) -> Tracked {
-        Tracked { rule, latch: Latch::default(), since: UnixMs::default(), text: String::new(), unknown: None }
+        Tracked {
+            rule,
+            latch: Latch::default(),
+            since: UnixMs::default(),
+            text: String::new(),
+            unknown: None,
+            unknown_since: None,
+        }
+    }
+
+    /// Nothing has been known for so long.
+    pub(crate) fn unknown_for(&self, now: Tick) -> Duration {
+        self.unknown_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Takes a verdict; says whether the finding opened or closed.
@@ -31,6 +47,7 @@ impl Tracked {
             Verdict::Clear => (Signal::Clear, None),
             Verdict::Unknown(why) => (Signal::Unknown, Some(why)),
         };
+        self.unknown_since = unknown.as_ref().map(|_| self.unknown_since.unwrap_or(now.mono));
         self.unknown = unknown;
         match self.latch.update(signal, timing, now.mono)? {
             Change::Opened => {

@@ -280,7 +280,7 @@ impl Cluster {
 
 impl Judged {
     /// The finding that would call for it.
-    fn key(&self) -> FindingKey {
+    pub(super) fn key(&self) -> FindingKey {
         FindingKey::about(self.playbook.when.finding, &self.node)
     }
 }
