@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), String> {
     let folder = "src/client/talos/wire";
-    let protos = ["machine", "time"].map(|name| format!("{folder}/{name}.proto"));
+    let protos = ["machine", "time", "state"].map(|name| format!("{folder}/{name}.proto"));
     for proto in &protos {
         println!("cargo::rerun-if-changed={proto}");
     }

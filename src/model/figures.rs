@@ -127,6 +127,7 @@ impl Model {
                 size_bytes: 100 * GIB,
                 available_bytes: 60 * GIB,
             }],
+            watchdog: Some(true),
             clock_offset_ms: Some(node.ills.clock_offset_ms),
             clock_uncertainty_ms: 2,
         }

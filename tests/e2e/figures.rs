@@ -93,6 +93,7 @@ pub(crate) fn seen(stage: &Stage) {
             let [filesystem] = told.filesystems.as_slice() else { panic!("{told:?}") };
             assert!(filesystem.mounted_on == "/var" && filesystem.size_bytes > 1 << 30, "{told:?}");
             assert!(0 < filesystem.available_bytes && filesystem.available_bytes < filesystem.size_bytes, "{told:?}");
+            assert_eq!(told.watchdog, Some(true));
             let Facts::TalosDmesg(log) = ask(stage, node, ProbeKind::TalosDmesg, None).await else {
                 panic!("no kernel log")
             };

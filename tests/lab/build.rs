@@ -3,7 +3,7 @@
 
 fn main() -> std::io::Result<()> {
     let talos = "../../src/client/talos/wire";
-    let protos = ["machine", "time"].map(|name| format!("{talos}/{name}.proto"));
+    let protos = ["machine", "time", "state"].map(|name| format!("{talos}/{name}.proto"));
     let runtime = "src/machined/wire/runtime.proto";
     for proto in protos.iter().map(String::as_str).chain([runtime]) {
         println!("cargo::rerun-if-changed={proto}");

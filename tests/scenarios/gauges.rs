@@ -63,6 +63,7 @@ pub(crate) struct Gauges {
     pub(crate) memory_percent: u64,
     /// Available of its disk.
     disk_percent: u64,
+    watchdog: bool,
     pub(crate) clock_ms: i64,
     steal: Counter,
     busy: Counter,
@@ -81,6 +82,7 @@ impl Gauges {
             db_mib: (40.0, 60.0, 2_048.0),
             memory_percent: 50,
             disk_percent: 60,
+            watchdog: true,
             clock_ms: 0,
             steal: Counter::default(),
             busy: Counter::default(),
@@ -125,6 +127,7 @@ impl Gauges {
                 self.steal.set(share, now);
                 self.busy.set(1.0 - share, now);
             }
+            ["watchdog", state @ ("off" | "on")] => self.watchdog = *state == "on",
             ["disk", percent, "%"] => self.disk_percent = number(percent)? as u64,
             ["memory", percent, "%"] => self.memory_percent = number(percent)? as u64,
             ["clock", "ahead", by] => self.clock_ms = super::world::duration(by)?.as_millis() as i64,
@@ -166,6 +169,7 @@ impl Gauges {
                 size_bytes: 100 * GIB,
                 available_bytes: self.disk_percent * GIB,
             }],
+            watchdog: Some(self.watchdog),
             memory_total_bytes: total,
             memory_available_bytes: total / 100 * self.memory_percent,
             boot_time_s: self.booted.0 / 1000,

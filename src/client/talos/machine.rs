@@ -1,7 +1,7 @@
 //! The figures of one machine: memory, processor, load, disks, clock; asked side by side within one deadline.
 //!
-//! Memory, processor and load are what every Talos has; without them there is no answer. Disks, filesystems and clock are
-//! left empty where the machine says no. Talos asks its own time server before it tells the time, and answers late or not at all
+//! Memory, processor and load are what every Talos has; without them there is no answer. Disks, filesystems, clock and
+//! watchdog are left empty where the machine says no. Talos asks its own time server before it tells the time, and answers late or not at all
 //! where that is silent: so the clock has a part of the deadline only.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use defib_engine::observation::{CpuTimes, Disk, Filesystem, TalosMachine};
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
+use super::wire::state::GetRequest;
+use super::wire::state::state_client::StateClient;
 use super::wire::time::time_service_client::TimeServiceClient;
 use super::{MESSAGE_BYTES_MAX, Talos, Trouble, detail, machine, only, wire};
 
@@ -46,19 +48,21 @@ impl Talos {
             let clients = || machine(channel.clone());
             let (mut one, mut two, mut three, mut four, mut five) =
                 (clients(), clients(), clients(), clients(), clients());
-            let (memory, stat, load, disks, mounts, clock) = tokio::join!(
+            let (memory, stat, load, disks, mounts, watchdog, clock) = tokio::join!(
                 one.memory(wire::Empty {}),
                 two.system_stat(wire::Empty {}),
                 three.load_avg(wire::Empty {}),
                 four.disk_stats(wire::Empty {}),
                 five.mounts(wire::Empty {}),
+                watchdog(channel.clone()),
                 timeout(for_clock, clock(channel.clone())),
             );
             let clock = clock.ok().map(said_no).transpose()?.flatten();
             let (disks, mounts) = (said_no(disks)?, said_no(mounts)?);
-            Ok((memory?.into_inner(), stat?.into_inner(), load?.into_inner(), disks, mounts, clock))
+            let load = load?.into_inner();
+            Ok((memory?.into_inner(), stat?.into_inner(), load, disks, mounts, watchdog, clock))
         };
-        let (memory, stat, load, disks, mounts, clock) =
+        let (memory, stat, load, disks, mounts, watchdog, clock) =
             self.held.ask(|until| self.credential.client_config(until), deadline, ask).await?;
         let memory = only(memory.messages, |memory| memory.metadata.as_ref())?.meminfo.unwrap_or_default();
         let stat = only(stat.messages, |stat| stat.metadata.as_ref())?;
@@ -78,9 +82,25 @@ impl Talos {
             processes_blocked: stat.process_blocked,
             disks: disks.and_then(Result::ok).map_or_else(Vec::new, |disks| kept(disks.devices)),
             filesystems: mounts.and_then(Result::ok).map_or_else(Vec::new, |mounts| filesystems(mounts.stats)),
+            watchdog,
             clock_offset_ms: clock.map(|(offset_ms, _)| offset_ms),
             clock_uncertainty_ms: clock.map_or(0, |(_, uncertainty_ms)| uncertainty_ms),
         })
+    }
+}
+
+/// Whether Talos feeds a watchdog: there is a resource for the one that it feeds. None where that is not told.
+async fn watchdog(channel: Channel) -> Option<bool> {
+    let mut client = StateClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let request = GetRequest {
+        namespace: "runtime".to_owned(),
+        r#type: "WatchdogTimerStatuses.runtime.talos.dev".to_owned(),
+        id: "timer".to_owned(),
+    };
+    match client.get(request).await {
+        Ok(_) => Some(true),
+        Err(status) if status.code() == Code::NotFound => Some(false),
+        Err(_) => None,
     }
 }
 

@@ -29,6 +29,7 @@ pub static ALL: &[&Rule] = &[
     &machine::runtime_unhealthy::RULE,
     &machine::kubelet_down::RULE,
     &machine::kubelet_wedged::RULE,
+    &machine::watchdog_off::RULE,
     &etcd::slow_disk::RULE,
     &etcd::starved::RULE,
     &etcd::member_down::RULE,

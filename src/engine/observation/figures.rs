@@ -99,6 +99,8 @@ pub struct TalosMachine {
     pub disks: Vec<Disk>,
     /// The filesystems on its own disks; bounded by the probe; empty where it did not say.
     pub filesystems: Vec<Filesystem>,
+    /// Talos feeds a hardware watchdog; none where it did not say.
+    pub watchdog: Option<bool>,
     /// Its clock minus ours; none where it was not asked.
     pub clock_offset_ms: Option<i64>,
     /// The offset may be wrong by this much: half the round trip.

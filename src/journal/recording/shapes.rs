@@ -73,7 +73,7 @@ fields! {
     Histogram { buckets, sum, count }
     TalosMachine {
         memory_total_bytes, memory_available_bytes, boot_time_s, cpu, load1, load5, load15, processes_running,
-        processes_blocked, disks, filesystems, clock_offset_ms, clock_uncertainty_ms,
+        processes_blocked, disks, filesystems, watchdog, clock_offset_ms, clock_uncertainty_ms,
     }
     CpuTimes { user_s, nice_s, system_s, idle_s, iowait_s, irq_s, softirq_s, steal_s }
     Disk { name, write_completed, write_time_ms, io_in_progress, io_time_ms }

@@ -1,4 +1,4 @@
-//! Talos's messages and its services, generated from `machine.proto` and `time.proto`.
+//! Talos's messages and its services, generated from `machine.proto`, `time.proto` and `state.proto`.
 
 #![expect(unreachable_pub, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
 
@@ -8,6 +8,10 @@ mod machine {
 
 pub mod time {
     tonic::include_proto!("time");
+}
+
+pub mod state {
+    tonic::include_proto!("cosi.resource");
 }
 
 pub use machine::*;

@@ -10,3 +10,4 @@ pub(super) mod kubelet_wedged;
 pub(super) mod memory_short;
 pub(super) mod runtime_unhealthy;
 pub(super) mod unreachable;
+pub(super) mod watchdog_off;

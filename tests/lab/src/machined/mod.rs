@@ -46,6 +46,7 @@ use health::Health;
 use server::Machined;
 use supervise::{Plan, Service};
 use wire::machine_service_server::MachineServiceServer;
+use wire::state::state_server::StateServer;
 use wire::time::time_service_server::TimeServiceServer;
 
 /// The messages of the two protocols, compiled from their .proto files.
@@ -57,6 +58,10 @@ mod wire {
 
     pub mod time {
         tonic::include_proto!("time");
+    }
+
+    pub mod state {
+        tonic::include_proto!("cosi.resource");
     }
 
     pub use machine::*;
@@ -130,6 +135,7 @@ pub fn run(node: Node, program: &Path) -> Result<(), MachinedError> {
         tokio::spawn(accept(listener, acceptor, accepted));
         tonic::transport::Server::builder()
             .add_service(MachineServiceServer::new(machined.clone()))
+            .add_service(StateServer::new(machined.clone()))
             .add_service(TimeServiceServer::new(machined))
             .serve_with_incoming(ReceiverStream::new(connections))
             .await
