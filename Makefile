@@ -95,7 +95,7 @@ fuzz: setup ## hand in bad input, led by what it reaches in the code (TARGET=rec
 	  cargo install --quiet --root "$(TOOLS)" --locked --version $(FUZZ_VERSION) cargo-fuzz; }
 	CORPUS="$(CURDIR)/target/fuzz/corpus" cargo test --quiet --locked -p defib --test bad_input
 	CARGO_TARGET_DIR="$(CURDIR)/target/fuzz" RUSTC_BOOTSTRAP=1 TARGET=$(TARGET) "$(TOOLS)/bin/cargo-fuzz" run --fuzz-dir tests/fuzz \
-	  --sanitizer none any target/fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -max_len=65536 -artifact_prefix=target/fuzz/
+	  --sanitizer none any target/fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=1024 -timeout=20 -artifact_prefix=target/fuzz/
 
 MUTANTS_VERSION := 27.1.0
 mutants: setup ## change the checks and the ledger one operator at a time, and see which change no test notices: hours (ONLY=not_isolated)

@@ -126,3 +126,15 @@ fn no_input_makes_it_panic_and_every_mistake_has_its_place() {
         }
     }
 }
+
+#[test]
+fn nothing_grows_without_bound() {
+    let long = [b'a', b'\n', 0, 0xff].map(|byte| vec![byte; 2 * 1024 * 1024]);
+    let deep = ["[", "{", "- ", "? ", "{a: ", "{\"a\":", "a:\n ", "\"", "&a *a "]
+        .map(|open| open.repeat(100_000).into_bytes());
+    for (name, target) in TARGETS {
+        for (number, bytes) in long.iter().chain(&deep).enumerate() {
+            tried(name, target, bytes, &format!("long input {number}"));
+        }
+    }
+}

@@ -49,6 +49,8 @@ pub(crate) fn input(name: &str) -> Vec<Vec<u8>> {
         "figures" => vec![FIGURES.into()],
         "credentials" => vec![TALOSCONFIG.into(), certificate()],
         "kubelet-log" => vec![KUBELET_LOG.into()],
+        "yaml" => vec![CONFIGURATION.into(), TALOSCONFIG.into(), SHIPPED[0].1.into()],
+        "query" => vec![b"cluster=prod&limit=50&since=1771286400000&kind=finding&&a".to_vec()],
         other => panic!("nothing good of {other}"),
     }
 }

@@ -6,25 +6,29 @@
 
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::LazyLock;
 
+use defib::client::talos::CredentialError;
 use defib::client::tls::Files;
 use defib::client::{certificate, talos};
 use defib::daemon::replay;
 use defib::journal::recording::Recording;
-use defib::journal::{Journal, Reader, account};
+use defib::journal::{Journal, JournalError, Reader, account};
 use defib::observe::klog;
 use defib::promtext::Scanner;
 use defib::report::line;
-use defib::yaml::Problems;
+use defib::web::api;
+use defib::yaml::{self, Node, Problems, Value, Walk};
 use defib::{config, playbook};
 use defib_engine::time::UnixMs;
 use ring::digest::{SHA256, digest};
+use rusqlite::{Connection, params};
 
 /// A reader, and what must hold whatever it reads.
 type Reads = fn(&[u8]);
 
 /// What is handed in, by its name.
-pub(crate) const TARGETS: [(&str, Reads); 9] = [
+pub(crate) const TARGETS: [(&str, Reads); 11] = [
     ("playbook", a_playbook),
     ("configuration", a_configuration),
     ("scenario", a_scenario),
@@ -34,16 +38,33 @@ pub(crate) const TARGETS: [(&str, Reads); 9] = [
     ("figures", figures),
     ("credentials", credentials),
     ("kubelet-log", a_kubelet_log),
+    ("yaml", yaml_of_any_kind),
+    ("query", a_query),
 ];
+
+/// Fifty problems are kept, and one line counts the others.
+const PROBLEMS_MAX: usize = 51;
+/// What one mistake says with its line, however long that is.
+const PROBLEM_BYTES_MAX: usize = 8 * 1024;
+/// Values stand in each other so deep at most: the promise of `src/yaml/tree.rs`, and the root.
+const DEPTH_MAX: usize = 17;
+const NOW: UnixMs = UnixMs(1_771_286_400_000);
+/// The kinds of record whose bodies are read at a start.
+const KINDS: [&str; 5] = ["start", "command", "announced", "incident", "route"];
 
 /// Mistakes lie within the text, in words that cannot move a terminal's cursor.
 fn placed(problems: &Problems, text: &str) {
-    assert!(!problems.0.is_empty(), "an error without a mistake");
-    let lines = text.lines().count().max(1);
+    assert!((1..=PROBLEMS_MAX).contains(&problems.0.len()), "{} mistakes", problems.0.len());
     for problem in &problems.0 {
-        assert!(problem.line <= lines + 1, "line {} of {lines}: {problem}", problem.line);
         assert_eq!(problem.line == 0, problem.column == 0, "{problem}");
         assert!(!problem.text.is_empty());
+        assert!(problem.to_string().len() <= PROBLEM_BYTES_MAX, "{} bytes", problem.to_string().len());
+        if problem.line > 0 {
+            // The end of the text is a place, on a line of its own where the last one is ended.
+            let line = text.split('\n').nth(problem.line - 1);
+            let columns = line.map(|line| line.trim_end_matches('\r').chars().count() + 2);
+            assert!(columns.is_some_and(|columns| problem.column <= columns), "{columns:?} columns: {problem}");
+        }
     }
     printable(&problems.to_string());
 }
@@ -66,8 +87,8 @@ fn a_configuration(bytes: &[u8]) {
     let file = folder.path().join("defib.yaml");
     std::fs::write(&file, bytes).unwrap();
     let text = String::from_utf8_lossy(bytes);
-    match config::read(&file) {
-        Ok(config) => assert!(!config.clusters.is_empty()),
+    match config::read_with(&file, |_| playbook::load(playbook::SHIPPED, None)) {
+        Ok((config, _)) => assert!(!config.clusters.is_empty()),
         Err(problems) => {
             let own = problems.0.into_iter().filter(|problem| problem.file == file).collect::<Vec<_>>();
             if !own.is_empty() {
@@ -80,6 +101,9 @@ fn a_configuration(bytes: &[u8]) {
 fn a_scenario(bytes: &[u8]) {
     if let Err(why) = crate::scenarios::play(&String::from_utf8_lossy(bytes)) {
         assert!(why.starts_with("line ") || !why.contains('\n'), "{why}");
+        let place = why.strip_prefix("line ").and_then(|rest| rest.split_once(':')?.0.parse::<usize>().ok());
+        let lines = String::from_utf8_lossy(bytes).lines().count().max(1);
+        assert!(place.is_none_or(|line| (1..=lines).contains(&line)), "{lines} lines: {why}");
     }
 }
 
@@ -107,14 +131,57 @@ fn a_recording(bytes: &[u8]) {
     }
 }
 
+/// A file of these bytes; and a sound one into which they are written: two of them say where, one how many follow.
 fn a_journal(bytes: &[u8]) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("journal.sqlite"), bytes).unwrap();
-    read_journal(folder.path());
-    assert_eq!(std::fs::read(folder.path().join("journal.sqlite")).unwrap(), bytes, "reading changed it");
-    if let Ok(opened) = Journal::open(folder.path(), UnixMs(1_771_286_400_000)) {
-        let _ = account::saved(&opened, None);
+    a_file_of_a_journal(bytes);
+    let mut content = sound_journal().to_vec();
+    let mut rest = bytes;
+    while let [high, low, length, more @ ..] = rest {
+        let (part, after) = more.split_at(usize::from(*length).min(more.len()));
+        let at = usize::from(u16::from_be_bytes([*high, *low])) % content.len();
+        content.iter_mut().skip(at).zip(part).for_each(|(old, new)| *old = *new);
+        rest = after;
     }
+    a_file_of_a_journal(&content);
+}
+
+fn a_file_of_a_journal(bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal.sqlite");
+    std::fs::write(&file, bytes).unwrap();
+    read_journal(folder.path());
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "reading changed it");
+    match Journal::open(folder.path(), NOW) {
+        Ok(opened) => drop(account::saved(&opened, None)),
+        Err(JournalError::Corrupt { .. } | JournalError::Newer { .. }) => {
+            assert_eq!(std::fs::read(&file).unwrap(), bytes, "what was refused was changed");
+        }
+        Err(_) => {}
+    }
+}
+
+/// A journal of its own that holds rows, as the bytes of its file.
+fn sound_journal() -> &'static [u8] {
+    static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Journal::open(folder.path(), NOW).unwrap());
+        let connection = Connection::open(folder.path().join("journal.sqlite")).unwrap();
+        write_row(&connection, "incident", 0, r#"{"incident":"I-1","run":"R-1"}"#);
+        drop(connection);
+        std::fs::read(folder.path().join("journal.sqlite")).unwrap()
+    });
+    &SOUND
+}
+
+/// A record of this kind, and an intent all of whose words are the body's.
+fn write_row(connection: &Connection, kind: &str, number: i64, body: &str) {
+    let record = "INSERT INTO record (at_ms, cluster, kind, version, body) VALUES (?1, 'prod', ?2, 1, ?3)";
+    connection.execute(record, params![NOW.0, kind, body]).unwrap();
+    let intent = "INSERT OR REPLACE INTO intent
+        (step, run, incident, cluster, playbook, action, node, class, reserved_at_ms, outcome, boot, boot_ms)
+        VALUES (?1, ?1, ?1, 'prod', ?1, ?1, ?1, ?1, ?2, ?3, ?1, ?2)";
+    let at_ms = [NOW.0, i64::MAX, i64::MIN, 0].into_iter().cycle().nth(usize::try_from(number).unwrap());
+    connection.execute(intent, params![body, at_ms, (number % 2 == 0).then_some(body)]).unwrap();
 }
 
 fn read_journal(folder: &Path) {
@@ -129,22 +196,24 @@ fn read_journal(folder: &Path) {
     }
 }
 
-/// A journal that is whole, and whose rows say anything: `kind`, a blank, and a body, one a line.
+/// A journal that is whole, and whose rows say anything: `kind`, a blank, and a body, one a line. The body stands in a row of
+/// every kind that is read at a start, too.
 fn rows_of_a_journal(bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
-    drop(Journal::open(folder.path(), UnixMs(1_771_286_400_000)).unwrap());
+    let file = folder.path().join("journal.sqlite");
+    std::fs::write(&file, sound_journal()).unwrap();
     {
-        let connection = rusqlite::Connection::open(folder.path().join("journal.sqlite")).unwrap();
-        for line in String::from_utf8_lossy(bytes).lines().take(64) {
+        let connection = Connection::open(&file).unwrap();
+        connection.execute_batch("PRAGMA synchronous = OFF; BEGIN").unwrap();
+        for (number, line) in (0..32).zip(String::from_utf8_lossy(bytes).lines()) {
             let (kind, body) = line.split_once(' ').unwrap_or((line, ""));
-            let _ = connection.execute(
-                "INSERT INTO records (at_ms, cluster, kind, version, body) VALUES (1, 'prod', ?1, 1, ?2)",
-                [kind, body],
-            );
+            KINDS.iter().for_each(|known| write_row(&connection, known, number, body));
+            write_row(&connection, kind, number, body);
         }
+        connection.execute_batch("COMMIT").unwrap();
     }
     read_journal(folder.path());
-    let opened = Journal::open(folder.path(), UnixMs(1_771_286_500_000)).unwrap();
+    let opened = Journal::open(folder.path(), UnixMs(NOW.0 + 100_000)).unwrap();
     let _ = account::saved(&opened, None);
 }
 
@@ -172,8 +241,43 @@ fn credentials(bytes: &[u8]) {
     if let Err(error) = talos::outline(&file, None) {
         printable(&error.to_string());
     }
+    // What is wrong is said without the line itself, which may hold a key.
+    let talos = config::Talos { talosconfig: file, context: None };
+    if let Err(error @ CredentialError::Content(_)) = talos::Credential::new(&talos).client_config() {
+        assert!(!error.to_string().contains(" | "), "{error}");
+    }
 }
 
 fn a_kubelet_log(bytes: &[u8]) {
     let _ = klog::back_off(&String::from_utf8_lossy(bytes), 1_771_286_400_000);
+}
+
+fn yaml_of_any_kind(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let walk = Walk::new(Path::new("any.yaml"), &text);
+    let root = yaml::parse(&walk);
+    if let Some(root) = &root {
+        within(root, text.split('\n').count(), 1);
+    }
+    if let Err(problems) = walk.end(root) {
+        placed(&problems, &text);
+    }
+}
+
+/// A value stands in the text, no deeper than is promised, and so does what it holds.
+fn within(node: &Node, lines: usize, depth: usize) {
+    assert!(depth <= DEPTH_MAX, "{depth} deep");
+    assert!((1..=lines).contains(&node.place.line) && node.place.column >= 1, "{:?} of {lines}", node.place);
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| within(item, lines, depth + 1)),
+        Value::Map(entries) => entries.iter().for_each(|entry| within(&entry.value, lines, depth + 1)),
+        Value::Nothing | Value::Text(_) => {}
+    }
+}
+
+/// What stands behind a `?` in a request of the dashboard's.
+fn a_query(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let fields = api::query(Some(&text));
+    assert!(fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= text.len());
 }
