@@ -459,7 +459,7 @@ fn playbooks_are_listed_shown_and_linted() {
     let (one, two) = (stage.path("one.yaml"), stage.path("two.yaml"));
     let (code, said, complained) = stage.run(&["playbook", "lint", one.to_str().unwrap(), two.to_str().unwrap()]);
     assert!(code == 2 && said.is_empty(), "{said}");
-    assert!(complained.contains("one.yaml:16:33: service \"etcd\" is not one of kubelet"), "{complained}");
+    assert!(complained.contains("one.yaml:17:33: service \"etcd\" is not one of kubelet"), "{complained}");
     assert!(complained.contains("two and restart-kubelet both answer apiserver-down"), "{complained}");
     let (code, said, _) = stage.run(&["playbook", "lint"]);
     assert!(code == 0 && said.starts_with("nothing is wrong: 0 own playbooks"), "{said}");
