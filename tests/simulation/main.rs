@@ -34,7 +34,7 @@ const ONCE_FOUND: [u64; 2] = [1, 23];
 /// What is recorded of these is replayed.
 const RECORDED: Range<u64> = 1..9;
 /// So many are played where nothing else is asked for.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 /// Every guard, with the seed from which to look for one that misses it: so the test is short.
 const MISSED_WHEN_LEFT_OUT: [(&str, u64); 9] = [
     ("fresh", 132),
