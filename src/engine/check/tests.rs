@@ -144,6 +144,30 @@ fn one_fresh_answer_proves_that_we_are_connected_and_an_old_one_or_a_silence_doe
 }
 
 #[test]
+fn the_way_is_broken_where_more_are_mute_than_the_quorum_that_serves_can_spare() {
+    let judged = |mute: &[&str], serves: bool| {
+        let mut world = World::default();
+        let about = |node: &str, kind: ProbeKind, what: Seen| {
+            let target = Target::Node("prod".to_owned(), node.to_owned());
+            Observation { target, ..seen(kind, 0, what) }
+        };
+        let lost = || Seen::Unhealthy(Failure::Timeout(Stage::Connect));
+        mute.iter().for_each(|node| world.fold(about(node, ProbeKind::Apiserver, lost())));
+        let read = Seen::Healthy(Facts::EtcdRead { took: Duration::from_millis(2) });
+        world.fold(about("cp3", ProbeKind::EtcdReadLinearizable, if serves { read } else { lost() }));
+        let elsewhere = Elsewhere { answers: true, ..Elsewhere::default() };
+        with(&world, elsewhere, &ProbeKind::ALL, |case| (not_isolated::CHECK.judge)(case))
+    };
+    let connected = Ok("a canary or another cluster answers".to_owned());
+    assert_eq!(judged(&[], true), connected);
+    assert_eq!(judged(&["cp1"], true), connected, "three voters spare one");
+    let hold = judged(&["cp1", "cp2"], true).unwrap_err();
+    assert!(hold.text.starts_with("2 machines are mute to us"), "{}", hold.text);
+    assert_eq!(hold.lifts, Lift::Clears("machine-unreachable"));
+    assert_eq!(judged(&["cp1", "cp2"], false), connected, "nobody serves: they may well be dead");
+}
+
+#[test]
 fn a_machine_waits_for_a_disruptive_run_in_another_cluster_and_a_service_does_not() {
     let elsewhere = Elsewhere { disrupted: true, ..Elsewhere::default() };
     let judged = |steps: Option<Vec<Action>>| {
