@@ -1,5 +1,6 @@
 //! Each drill once, judged by the lab.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::Stage;
@@ -9,7 +10,9 @@ const READY_WITHIN_MS: i64 = 15_000;
 const RESTORED_WITHIN_MS: i64 = 40_000;
 
 pub(crate) fn back_off(_: &Stage) {
-    let (verdict, story) = played("back-off");
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let (verdict, story) = played("back-off", &["--keep", &kept.display().to_string()]);
     assert!(verdict["ok"] == true, "{verdict:#}\n{story}");
     assert_eq!(verdict["root"], "apiserver-crash-looping", "{verdict:#}");
     assert_eq!(verdict["violations"], serde_json::json!([]), "{verdict:#}");
@@ -20,10 +23,28 @@ pub(crate) fn back_off(_: &Stage) {
     assert!(node == "cp1" || node == "cp2", "{verdict:#}");
     assert!(verdict["api_ready_ms"].as_i64().is_some_and(|ms| ms <= READY_WITHIN_MS), "{verdict:#}");
     assert!(verdict["restored_ms"].as_i64().is_some_and(|ms| ms <= RESTORED_WITHIN_MS), "{verdict:#}");
+    replayed(&kept.join("drill-journal/recordings"), action);
+}
+
+/// What the flight recorder kept of real parts tells the same when it is led through the engine again, row by row.
+fn replayed(recordings: &Path, action: &serde_json::Value) {
+    let files: Vec<_> = std::fs::read_dir(recordings).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut actions = Vec::new();
+    for file in &files {
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_defib"));
+        let output = replay.arg("replay").arg(file).args(["--output", "json"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let told: serde_json::Value = serde_json::from_str(&said)
+            .unwrap_or_else(|error| panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!((output.status.code(), &told["differs"]), (Some(0), &serde_json::Value::Null), "{told:#}");
+        assert_eq!(told["row_differs"], serde_json::Value::Null, "{told:#}");
+        actions.extend(told["same"].as_array().unwrap().iter().map(|one| one["act"]["action"].clone()));
+    }
+    assert_eq!(actions, std::slice::from_ref(action), "{files:?}");
 }
 
 pub(crate) fn vip_lost(_: &Stage) {
-    let (verdict, story) = played("vip-lost");
+    let (verdict, story) = played("vip-lost", &[]);
     assert!(verdict["ok"] == true, "{verdict:#}\n{story}");
     assert_eq!((&verdict["root"], &verdict["actions"]), (&"vip-lost".into(), &serde_json::json!([])), "{verdict:#}");
     let client = &verdict["client"];
@@ -32,9 +53,10 @@ pub(crate) fn vip_lost(_: &Stage) {
 }
 
 /// The verdict of a drill, and its story.
-fn played(drill: &str) -> (serde_json::Value, String) {
+fn played(drill: &str, more: &[&str]) -> (serde_json::Value, String) {
     let output = Command::new(defib_lab::program().unwrap())
         .args(["drill", drill, "--output", "json", "--defib", env!("CARGO_BIN_EXE_defib")])
+        .args(more)
         .output()
         .unwrap();
     let story = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -32,12 +32,12 @@ pub(super) fn words(folder: &Path, story: &str, verdict: Option<&Verdict>) -> Re
     }
 }
 
-/// Copies the drill's journal, configuration and playbooks, and all logs, to `folder`. The first three lie there as the
+/// Copies the drill's journal with its evidence and flight recordings, configuration and playbooks, and all logs, to `folder`. The first three lie there as the
 /// configuration names them, so that `defib history` reads the copy.
 pub(super) fn files(folder: &Path, layout: &Layout) -> Result<(), KeepError> {
     copy(&layout.drill_config(), &config(folder))?;
     let journal = layout.drill_journal();
-    for from in [&journal, &journal.join("evidence"), &layout.drill_playbooks()] {
+    for from in [&journal, &journal.join("evidence"), &journal.join("recordings"), &layout.drill_playbooks()] {
         let name = from.strip_prefix(layout.run()).unwrap_or(from);
         copy_files(from, &folder.join(name))?;
     }
