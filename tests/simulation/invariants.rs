@@ -33,8 +33,8 @@ struct Before {
     well: Option<Tick>,
     kubelet: Process,
     etcd: Process,
-    /// What its API server answers does not reach us.
-    swallowed: bool,
+    /// What its API server answers reaches us.
+    heard: Option<Tick>,
 }
 
 /// What has been seen so far in one play.
@@ -77,7 +77,7 @@ impl Watch {
                 well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
                 kubelet: node.kubelet,
                 etcd: node.etcd,
-                swallowed: model.swallowed.contains(name),
+                heard: since(!model.swallowed.contains(name), earlier.and_then(|earlier| earlier.heard)),
             };
             self.nodes.insert(name.clone(), before);
         }
@@ -177,7 +177,7 @@ impl Watch {
         };
         let own_ready = lasts(node.ready);
         // What swallows an API server's answers on their way to us makes it hung by every view that a gentle step asks.
-        let seen = disruptive || !node.swallowed;
+        let seen = disruptive || lasts(node.heard);
         // What an operator wrote may be called for by a mere risk, on a machine that works; what ships is not.
         let ships = defib::playbook::SHIPPED.iter().any(|(name, _)| *name == playbook);
         let well = node.well.is_some_and(|since| now.since(since) > CLEARED_WITHIN);

@@ -1,11 +1,13 @@
-//! Requirement: no member tells of corrupt or full data. A reboot cures neither, and takes a copy away for a while.
+//! Requirement: no member tells of corrupt or full data, and the patient's disk is not full. A reboot cures neither, and
+//! takes a copy away for a while.
 
 use super::{Case, Check, Hold, Lift};
+use crate::diagnosis::machine::{disk_full, disk_low};
 use crate::observation::{ProbeKind, Target};
 
 pub(crate) static CHECK: Check = Check {
     name: "etcd-data-sound",
-    meaning: "no member of etcd tells of the alarms CORRUPT or NOSPACE, and at least one was asked",
+    meaning: "no member of etcd tells of the alarms CORRUPT or NOSPACE, at least one was asked, and no disk of the machine is known to be full",
     takes_duration: false,
     needs,
     judge,
@@ -15,7 +17,8 @@ const KIND: ProbeKind = ProbeKind::EtcdStatus;
 const ALARMS: [(&str, &str); 2] = [("CORRUPT", "etcd-corrupt"), ("NOSPACE", "etcd-no-space")];
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
-    case.view.nodes().iter().map(|node| (case.view.node(node), KIND)).collect()
+    let machine = (case.view.node(case.patient), ProbeKind::TalosMachine);
+    case.view.nodes().iter().map(|node| (case.view.node(node), KIND)).chain([machine]).collect()
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
@@ -24,6 +27,11 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             let text = format!("{node} tells of the alarm {alarm}");
             return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(finding) });
         }
+    }
+    let filesystems = case.view.machine(case.patient).map_or(&[][..], |machine| &machine.filesystems);
+    if let Some(full) = filesystems.iter().find(|one| disk_full::is_full(one)) {
+        let text = format!("{}: {}", case.patient, disk_low::words(full));
+        return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(disk_full::RULE.name) });
     }
     let asked = case.view.nodes().iter().filter(|node| case.view.etcd_status(node).is_some()).count();
     if asked == 0 {

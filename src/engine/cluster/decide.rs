@@ -214,6 +214,7 @@ impl Cluster {
             let (playbook, node) = (chosen.playbook.name.clone(), chosen.node.clone());
             batch.records.push(Record::Announced { run: run.id.clone(), playbook, node, text });
         }
+        self.no_longer_proposed(&run, batch);
         let id = run.id.clone();
         self.run = Some(run);
         id

@@ -1,7 +1,7 @@
 //! Mode ask: what nothing but a person's word holds is proposed, and done when that word comes in time.
 //!
 //! One proposal a cluster at a time. It is no reservation and holds nothing up: a recovery that somebody asks for meanwhile
-//! goes its own way. An approval is good once, for the run that it names, while that waits; then every guard and limit is
+//! goes its own way, and where it is the same one the proposal is over. An approval is good once, for the run that it names, while that waits; then every guard and limit is
 //! judged again on fresh probes, as for any run. A pause that came after the proposal holds it. Left out: how people hear
 //! of it (the journal's story, the status).
 
@@ -15,6 +15,7 @@ use crate::command::{Person, Preview, Recover, Reply};
 use crate::event::Ready;
 use crate::observation::NodeName;
 use crate::record::{Batch, Order, Record, RunEnd};
+use crate::run::Run;
 use crate::status;
 use crate::time::{Human, Now, Tick};
 use crate::view::Elsewhere;
@@ -77,6 +78,14 @@ impl Cluster {
         self.proposals.current = Some(Proposal { run, playbook, node, since, until });
     }
 
+    /// A run is begun that does what is proposed: nobody needs to approve that any more.
+    pub(super) fn no_longer_proposed(&mut self, run: &Run, batch: &mut Batch) {
+        if let Some(same) = self.proposals.current.take_if(|one| run.is_for(&one.playbook, &one.node)) {
+            let text = format!("nothing was reserved or started: {} does the same", run.id);
+            batch.records.push(Record::Run { run: same.run, state: RunEnd::Withdrawn, text });
+        }
+    }
+
     /// What waits for an approval.
     pub(super) fn proposed(&self, now: Now) -> Option<status::Proposed> {
         let proposal = self.proposals.current.as_ref().filter(|one| now.mono < one.until)?;
@@ -121,8 +130,8 @@ impl Cluster {
             let plans = wished.into_iter().map(|one| one.plan).collect();
             return Some(Reply::Held(Preview { cluster: self.id.clone(), plans }));
         };
-        let run = self.begin(proposal.run, &chosen.judged, Some(person), now, batch, ready);
         self.proposals.current = None;
+        let run = self.begin(proposal.run, &chosen.judged, Some(person), now, batch, ready);
         let (waive_for, pass_limits) = (false, false);
         let order = Order::Recover {
             run: run.clone(),

@@ -5,7 +5,7 @@
 
 mod apiserver;
 mod etcd;
-mod machine;
+pub(crate) mod machine;
 pub(crate) mod observer;
 pub(crate) mod vip;
 
@@ -24,6 +24,7 @@ pub static ALL: &[&Rule] = &[
     &machine::frozen::RULE,
     &machine::flapping::RULE,
     &machine::memory_short::RULE,
+    &machine::disk_low::RULE,
     &machine::disk_full::RULE,
     &machine::clock_skewed::RULE,
     &machine::runtime_unhealthy::RULE,

@@ -1,9 +1,10 @@
-//! A disk of the machine that is nearly full: etcd stops at a write that fails, and the kubelet throws pods out.
+//! A disk of the machine that is full: etcd stops at a write that fails, and containers cannot be started.
 //!
-//! Raised below [`RAISED_BELOW`] % of a filesystem on the machine's own disks, which is where the kubelet begins to evict
-//! (`nodefs.available`), clear from [`CLEAR_FROM`] %, where it stops to collect images (`imagefs.available`). Volumes of
-//! pods are left out. Not etcd's quota, which is a finding of its own, and is reached on an empty disk too.
+//! Raised below [`RAISED_BELOW`], which is four segments of etcd's log (64 MB each, allocated before they are written:
+//! `wal.SegmentSizeBytes`), where that is little of the disk, too; clear from four times as much. A share alone would say
+//! nothing here: a hundredth of a large disk is plenty. Not etcd's quota, which is a finding of its own, and is reached on an empty disk too.
 
+use super::disk_low;
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{Filesystem, ProbeKind};
@@ -11,7 +12,7 @@ use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
     name: "machine-disk-full",
-    meaning: "less than 10 % of one of the machine's own disks can still be written (closes from 15 %): etcd and the kubelet stop at its end",
+    meaning: "less than 256 MB of one of the machine's own disks can still be written, and less than 10 % (closes from 1 GB or 15 %): etcd stops at a write that fails, and containers cannot be started",
     layer: Layer::Machine,
     class: Class::Risk,
     scope: Scope::Node,
@@ -21,24 +22,29 @@ pub(crate) static RULE: Rule = Rule {
     assess,
 };
 
-/// Percent of the filesystem.
-const RAISED_BELOW: u64 = 10;
-/// Percent of the filesystem.
-const CLEAR_FROM: u64 = 15;
-const MIB: u64 = 1024 * 1024;
+/// Bytes.
+const RAISED_BELOW: u64 = 256_000_000;
+/// Bytes.
+const CLEAR_FROM: u64 = 4 * RAISED_BELOW;
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
     let Some(machine) = view.machine(node) else { return Verdict::Unknown(view.why(node, ProbeKind::TalosMachine)) };
-    let left = |one: &Filesystem| one.available_bytes.saturating_mul(100).checked_div(one.size_bytes).unwrap_or(100);
-    let Some(fullest) = machine.filesystems.iter().min_by_key(|one| left(one)) else {
+    if machine.filesystems.is_empty() {
         return Verdict::Unknown("talos.machine: no filesystem was told".to_owned());
-    };
-    let percent = left(fullest);
-    if percent >= if was_open { CLEAR_FROM } else { RAISED_BELOW } {
-        return Verdict::Clear;
     }
-    let (available, size) = (fullest.available_bytes / MIB, fullest.size_bytes / MIB);
-    let place = &fullest.mounted_on;
-    Verdict::Raised(format!("{available} MiB of {size} MiB are left at {place}, {percent} % (limit {RAISED_BELOW} %)"))
+    let full = |one: &&Filesystem| if was_open { is_below(one, CLEAR_FROM, true) } else { is_full(one) };
+    match machine.filesystems.iter().filter(full).min_by_key(|one| one.available_bytes) {
+        Some(full) => Verdict::Raised(format!("{} (limit {} MB)", disk_low::words(full), RAISED_BELOW / 1_000_000)),
+        None => Verdict::Clear,
+    }
+}
+
+/// Next to nothing of it is left.
+pub(crate) fn is_full(one: &Filesystem) -> bool {
+    is_below(one, RAISED_BELOW, false)
+}
+
+fn is_below(one: &Filesystem, limit_bytes: u64, was_open: bool) -> bool {
+    disk_low::is_low(one, was_open) && one.available_bytes < limit_bytes
 }

@@ -1,7 +1,8 @@
 //! Conditions of the machines beneath.
 
 pub(super) mod clock_skewed;
-pub(super) mod disk_full;
+pub(crate) mod disk_full;
+pub(crate) mod disk_low;
 pub(super) mod flapping;
 pub(super) mod frozen;
 pub(super) mod host_starved;

@@ -330,9 +330,9 @@ impl MachineService for Machined {
     }
 
     async fn mounts(&self, request: Request<wire::Empty>) -> Answer<wire::MountsResponse> {
-        let (metadata, folder) = (self.metadata(), self.layout.node(self.node));
+        let metadata = self.metadata();
         let work = async move {
-            let stats = vec![Figures::mount(&folder)?];
+            let stats = vec![Figures::mount()];
             Ok(wire::MountsResponse { messages: vec![wire::Mounts { metadata, stats }] })
         };
         self.answer(&request, "Mounts", "", work).await

@@ -1,0 +1,56 @@
+//! A disk of the machine that fills up: the kubelet throws pods out, though not those of the control plane.
+//!
+//! Raised below [`RAISED_BELOW`] % of a filesystem on the machine's own disks, which is where the kubelet begins to evict
+//! (`nodefs.available`), clear from [`CLEAR_FROM`] %, where it stops to collect images (`imagefs.available`). Volumes of
+//! pods are left out. It explains nothing: what runs there can still write (see `machine-disk-full`).
+
+use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
+use crate::latch::Timing;
+use crate::observation::{Filesystem, ProbeKind};
+use crate::view::View;
+
+pub(crate) static RULE: Rule = Rule {
+    name: "machine-disk-low",
+    meaning: "less than 10 % of one of the machine's own disks can still be written (closes from 15 %): the kubelet evicts pods, and etcd and the kubelet stop at its end",
+    layer: Layer::Machine,
+    class: Class::Risk,
+    scope: Scope::Node,
+    reads: &[ProbeKind::TalosMachine],
+    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
+    timing: Timing::ms(15_000, 30_000),
+    assess,
+};
+
+/// Percent of the filesystem.
+const RAISED_BELOW: u64 = 10;
+/// Percent of the filesystem.
+const CLEAR_FROM: u64 = 15;
+const MIB: u64 = 1024 * 1024;
+
+fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
+    let Subject::Node(node) = subject else { return Verdict::Clear };
+    let Some(machine) = view.machine(node) else { return Verdict::Unknown(view.why(node, ProbeKind::TalosMachine)) };
+    let Some(fullest) = machine.filesystems.iter().min_by_key(|one| left_percent(one)) else {
+        return Verdict::Unknown("talos.machine: no filesystem was told".to_owned());
+    };
+    if is_low(fullest, was_open) {
+        Verdict::Raised(format!("{}, {} % (limit {RAISED_BELOW} %)", words(fullest), left_percent(fullest)))
+    } else {
+        Verdict::Clear
+    }
+}
+
+fn left_percent(one: &Filesystem) -> u64 {
+    one.available_bytes.saturating_mul(100).checked_div(one.size_bytes).unwrap_or(100)
+}
+
+/// Little of it is left, for its size.
+pub(super) fn is_low(one: &Filesystem, was_open: bool) -> bool {
+    left_percent(one) < if was_open { CLEAR_FROM } else { RAISED_BELOW }
+}
+
+/// What is left of it, in words.
+pub(crate) fn words(one: &Filesystem) -> String {
+    let (available, size) = (one.available_bytes / MIB, one.size_bytes / MIB);
+    format!("{available} MiB of {size} MiB are left at {}", one.mounted_on)
+}
