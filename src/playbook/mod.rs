@@ -26,9 +26,11 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("restart-kubelet", include_str!("../../playbooks/restart-kubelet.yaml")),
     ("start-kubelet", include_str!("../../playbooks/start-kubelet.yaml")),
     ("restart-apiserver", include_str!("../../playbooks/restart-apiserver.yaml")),
+    ("unwedge-kubelet", include_str!("../../playbooks/unwedge-kubelet.yaml")),
     ("release-vip", include_str!("../../playbooks/release-vip.yaml")),
     ("revive-vip", include_str!("../../playbooks/revive-vip.yaml")),
     ("reboot-runtime", include_str!("../../playbooks/reboot-runtime.yaml")),
+    ("reboot-wedged", include_str!("../../playbooks/reboot-wedged.yaml")),
     ("reboot-hung-etcd", include_str!("../../playbooks/reboot-hung-etcd.yaml")),
     ("reboot-unrevived", include_str!("../../playbooks/reboot-unrevived.yaml")),
 ];

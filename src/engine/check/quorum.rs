@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::{Case, Check, Hold, Lift};
+use crate::diagnosis::etcd::{quorum_lost, quorum_thin};
 use crate::observation::{EtcdMembers, ProbeKind, Service, Target};
 use crate::playbook::{Action, ActionClass};
 
@@ -44,7 +45,6 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let view = &case.view;
-    let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Clears("etcd-quorum-lost") });
     let statuses = view.nodes().iter().filter_map(|node| view.etcd_status(node)).map(|status| status.cluster_id);
     let lists = view.nodes().iter().filter_map(|node| view.etcd_members(node)).map(|list| list.cluster_id);
     let clusters: BTreeSet<u64> = statuses.chain(lists).filter(|&id| id != 0).collect();
@@ -70,9 +70,8 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     }
     // One read that succeeds proves a majority, whoever else was asked and when.
     if serving == 0 {
-        return hold(format!(
-            "no linearizable read succeeds through any of {configured} voters, a quorum needs {quorum}"
-        ));
+        let text = format!("no linearizable read succeeds through any of {configured} voters, a quorum needs {quorum}");
+        return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(quorum_lost::RULE.name) });
     }
     if !case.playbook.steps.iter().any(Action::takes_etcd_down) {
         return Ok(format!("etcd serves ({serving} of {configured} voters read), and no step touches a member"));
@@ -84,10 +83,12 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     let quorum = voters / 2 + 1;
     let without = serving - usize::from(view.etcd_serving(case.patient));
     if without < quorum {
-        return hold(format!(
-            "without {} only {without} of {voters} voters serve, a quorum needs {quorum}{note}",
-            case.patient
-        ));
+        let text =
+            format!("without {} only {without} of {voters} voters serve, a quorum needs {quorum}{note}", case.patient);
+        // Too few others are there even when all of them serve: the cluster is small, or strangers are listed.
+        let never = view.nodes().len().saturating_sub(1) < quorum;
+        let lifts = if never { Lift::Person } else { Lift::Clears(quorum_thin::RULE.name) };
+        return Err(Hold { check: CHECK.name, text, lifts });
     }
     Ok(format!("{without} of {voters} voters serve without {}, a quorum needs {quorum}{note}", case.patient))
 }

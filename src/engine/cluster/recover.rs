@@ -145,6 +145,10 @@ impl Cluster {
 
     /// The checks passed on fresh probes: starts what is harmless, and reserves what is not.
     fn reserve(&mut self, mut run: Run, own: Option<&Judged>, now: Now, batch: &mut Batch, ready: &mut Ready) -> Run {
+        // It may have been begun at the very look that opened it.
+        if run.incident.is_none() {
+            run.incident = self.incidents.of(&run.patient_key()).map(|incident| incident.id.clone());
+        }
         let hurts = run.step_that_hurts();
         self.start_harmless(&run, 0, hurts.unwrap_or(run.playbook.steps.len()), now, ready);
         batch.records.push(Record::Decision {

@@ -4,7 +4,7 @@
 //! stateless; durations are the latch's, memory is the view's.
 
 mod apiserver;
-mod etcd;
+pub(crate) mod etcd;
 pub(crate) mod machine;
 pub(crate) mod observer;
 pub(crate) mod vip;
