@@ -176,7 +176,7 @@ fn seen(node: &str, kind: ProbeKind, ill: bool) -> Seen {
         ProbeKind::EtcdMembers => Facts::EtcdMembers(EtcdMembers::default()),
         ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::default()),
         ProbeKind::Credentials => Facts::Credentials(Vec::new()),
-        ProbeKind::Vip | ProbeKind::Canary => Facts::Canary,
+        ProbeKind::Vip | ProbeKind::Canary | ProbeKind::HypervisorHost | ProbeKind::HypervisorVm => Facts::Canary,
     })
 }
 

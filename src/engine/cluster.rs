@@ -28,7 +28,7 @@ use crate::ladder::Ladders;
 use crate::latch::Timing;
 use crate::ledger::Ledger;
 use crate::news;
-use crate::observation::{ClusterId, NodeName, Observation, Target};
+use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, IncidentState, Outcome, Record, RunEnd, StepId};
 use crate::route::{Route, Router};
@@ -113,7 +113,10 @@ impl Cluster {
             };
             subjects.into_iter().map(move |subject| (FindingKey { rule: rule.name, subject }, Tracked::new(rule)))
         };
-        let tracked: Vec<_> = diagnosis::ALL.iter().flat_map(|rule| tracked(rule)).collect();
+        // Where no hypervisor is asked there is no such layer, rather than a row of unknowns for every node.
+        let asked = ProbeKind::HYPERVISOR.iter().any(|kind| seed.settings.sources.contains(kind));
+        let stands = |rule: &&&'static Rule| asked || rule.layer != Layer::Host;
+        let tracked: Vec<_> = diagnosis::ALL.iter().filter(stands).flat_map(|rule| tracked(rule)).collect();
         Cluster {
             keys: tracked.iter().map(|(key, _)| key.clone()).collect(),
             tracked: tracked.into_iter().collect(),

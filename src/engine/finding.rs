@@ -36,6 +36,8 @@ impl Class {
 pub enum Layer {
     /// Ourselves.
     Observer,
+    /// What the machine stands on: a hypervisor. Judged only where one is asked.
+    Host,
     /// The machine beneath.
     Machine,
     /// The store.
@@ -55,6 +57,7 @@ impl Layer {
     pub fn name(self) -> &'static str {
         match self {
             Layer::Observer => "observer",
+            Layer::Host => "host",
             Layer::Machine => "machine",
             Layer::Etcd => "etcd",
             Layer::Apiserver => "apiserver",

@@ -22,7 +22,8 @@ fn differ(before: &Facts, now: &Facts) -> bool {
     match (before, now) {
         (Facts::EtcdRead { .. }, Facts::EtcdRead { .. })
         | (Facts::EtcdMetrics(_), Facts::EtcdMetrics(_))
-        | (Facts::TalosMachine(_), Facts::TalosMachine(_)) => false,
+        | (Facts::TalosMachine(_), Facts::TalosMachine(_))
+        | (Facts::HypervisorHost(_), Facts::HypervisorHost(_)) => false,
         (Facts::EtcdStatus(a), Facts::EtcdStatus(b)) => {
             (a.cluster_id, a.member_id, a.leader, a.term, a.learner)
                 != (b.cluster_id, b.member_id, b.leader, b.term, b.learner)
@@ -43,6 +44,11 @@ fn differ(before: &Facts, now: &Facts) -> bool {
             length(a) != length(b)
         }
         (Facts::TalosDmesg(a), Facts::TalosDmesg(b)) => a.oom_kills.len() != b.oom_kills.len(),
+        (Facts::HypervisorVm(a), Facts::HypervisorVm(b)) => {
+            (&a.host, &a.state, &a.lock, &a.task, &a.ha, a.cpu_units)
+                != (&b.host, &b.state, &b.lock, &b.task, &b.ha, b.cpu_units)
+                || a.ill().is_some() != b.ill().is_some()
+        }
         (before, now) => before != now,
     }
 }

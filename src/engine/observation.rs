@@ -10,10 +10,12 @@ use std::time::Duration;
 use crate::time::{Tick, UnixMs};
 
 mod figures;
+mod hypervisor;
 
 pub use figures::{
     CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, Filesystem, Histogram, TalosMachine,
 };
+pub use hypervisor::{HypervisorHost, VirtualMachine, VmState};
 
 /// A cluster's name, as configured.
 pub type ClusterId = String;
@@ -74,6 +76,8 @@ pub enum Path {
     Vip,
     /// Through the machine's Talos API, at the node's own address.
     Talos,
+    /// Through the hypervisor beneath the node, which answers when the node does not.
+    Hypervisor,
     /// On our own disk: nobody is reached.
     Own,
     /// To an address outside the clusters.
@@ -111,11 +115,15 @@ pub enum ProbeKind {
     Credentials,
     /// A TCP connection to an address outside the clusters.
     Canary,
+    /// The host beneath a node: what it has, uses and has promised.
+    HypervisorHost,
+    /// The virtual machine that a node is, as its host has it.
+    HypervisorVm,
 }
 
 impl ProbeKind {
     /// Every kind, in order.
-    pub const ALL: [ProbeKind; 14] = [
+    pub const ALL: [ProbeKind; 16] = [
         ProbeKind::TalosServices,
         ProbeKind::TalosContainers,
         ProbeKind::TalosKubeletLog,
@@ -130,7 +138,12 @@ impl ProbeKind {
         ProbeKind::Vip,
         ProbeKind::Credentials,
         ProbeKind::Canary,
+        ProbeKind::HypervisorHost,
+        ProbeKind::HypervisorVm,
     ];
+
+    /// What only a hypervisor tells. No configuration names one yet, so the program itself asks for neither.
+    pub const HYPERVISOR: [ProbeKind; 2] = [ProbeKind::HypervisorHost, ProbeKind::HypervisorVm];
 
     /// The public name, as in configuration, scenarios, metrics and the reference.
     #[must_use]
@@ -150,6 +163,8 @@ impl ProbeKind {
             ProbeKind::Vip => "vip",
             ProbeKind::Credentials => "credentials",
             ProbeKind::Canary => "canary",
+            ProbeKind::HypervisorHost => "hypervisor.host",
+            ProbeKind::HypervisorVm => "hypervisor.vm",
         }
     }
 
@@ -169,6 +184,8 @@ impl ProbeKind {
             | ProbeKind::TalosContainers
             | ProbeKind::TalosKubeletLog
             | ProbeKind::TalosMachine
+            | ProbeKind::HypervisorHost
+            | ProbeKind::HypervisorVm
             | ProbeKind::Canary => 5_000,
             ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics => 10_000,
             // The whole log comes each time.
@@ -191,7 +208,9 @@ impl ProbeKind {
             | ProbeKind::TalosKubeletLog
             | ProbeKind::TalosMachine
             | ProbeKind::TalosDmesg
-            | ProbeKind::EtcdMetrics => 3_000,
+            | ProbeKind::EtcdMetrics
+            | ProbeKind::HypervisorHost
+            | ProbeKind::HypervisorVm => 3_000,
         })
     }
 
@@ -370,6 +389,10 @@ pub enum Facts {
     Credentials(Vec<Credential>),
     /// Something answered.
     Canary,
+    /// The host beneath a node.
+    HypervisorHost(Box<HypervisorHost>),
+    /// The virtual machine that a node is.
+    HypervisorVm(Box<VirtualMachine>),
 }
 
 /// `ServiceList` and `Version` of one machine.

@@ -10,7 +10,8 @@ use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
-    KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, TalosMachine, TalosServices, Target, Why,
+    HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, TalosMachine, TalosServices, Target,
+    VirtualMachine, Why,
 };
 use crate::settings::ClusterSettings;
 use crate::time::{Human, Tick, UnixMs};
@@ -344,6 +345,28 @@ impl<'a> View<'a> {
         match self.look_node(node, ProbeKind::TalosMachine).facts() {
             Some(Facts::TalosMachine(facts)) => Some(facts),
             _ => None,
+        }
+    }
+
+    /// The host beneath a node.
+    ///
+    /// # Errors
+    /// Why nothing is known of it, in words.
+    pub fn host(&self, node: &NodeName) -> Result<&'a HypervisorHost, String> {
+        match self.look_node(node, ProbeKind::HypervisorHost).facts() {
+            Some(Facts::HypervisorHost(facts)) => Ok(facts),
+            _ => Err(self.why(node, ProbeKind::HypervisorHost)),
+        }
+    }
+
+    /// The virtual machine that a node is.
+    ///
+    /// # Errors
+    /// Why nothing is known of it, in words.
+    pub fn vm(&self, node: &NodeName) -> Result<&'a VirtualMachine, String> {
+        match self.look_node(node, ProbeKind::HypervisorVm).facts() {
+            Some(Facts::HypervisorVm(facts)) => Ok(facts),
+            _ => Err(self.why(node, ProbeKind::HypervisorVm)),
         }
     }
 

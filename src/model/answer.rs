@@ -80,7 +80,11 @@ impl Model {
             ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics if !node.etcd.runs() => self.etcd(name, node, kind),
             ProbeKind::EtcdMembers => (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response))),
             ProbeKind::EtcdMetrics => (slow, Seen::Healthy(Facts::EtcdMetrics(Box::new(self.metrics(name, node))))),
-            ProbeKind::Vip | ProbeKind::Canary | ProbeKind::Credentials => {
+            ProbeKind::Vip
+            | ProbeKind::Canary
+            | ProbeKind::Credentials
+            | ProbeKind::HypervisorHost
+            | ProbeKind::HypervisorVm => {
                 (slow, Seen::Unknown(Why::OwnSide(format!("a node is not asked for {}", kind.name()))))
             }
         }

@@ -241,6 +241,7 @@ fn prefix_of(layer: Layer) -> &'static str {
         Layer::Apiserver => "apiserver",
         Layer::Vip => "vip",
         Layer::Observer => "canary",
+        Layer::Host => "hypervisor",
     }
 }
 

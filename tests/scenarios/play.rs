@@ -2,6 +2,7 @@
 
 #[path = "gauges.rs"]
 mod gauges;
+mod hypervisor;
 #[path = "script.rs"]
 mod script;
 #[path = "stage.rs"]

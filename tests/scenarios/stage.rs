@@ -84,13 +84,15 @@ impl Stage {
         let mut clauses = rest.split("; ");
         let nodes: Vec<NodeName> = clauses.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
         let mut own = ClusterSettings { nodes: nodes.clone(), ..ClusterSettings::default() };
-        own.sources = ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Vip).collect();
+        let unasked = |kind: &ProbeKind| *kind == ProbeKind::Vip || ProbeKind::HYPERVISOR.contains(kind);
+        own.sources = ProbeKind::ALL.into_iter().filter(|kind| !unasked(kind)).collect();
         let playbooks =
             defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())?;
         let mut settings = Settings { playbooks, ..Settings::default() };
         for clause in clauses {
             match clause.split(' ').collect::<Vec<_>>().as_slice() {
                 ["vip"] => drop(own.sources.insert(ProbeKind::Vip)),
+                ["hypervisor"] => own.sources.extend(ProbeKind::HYPERVISOR),
                 ["canaries", count] => {
                     let count: usize = count.parse().map_err(|_| format!("`{count}` is no number"))?;
                     settings.canaries = (1..=count).map(|number| format!("192.0.2.25{number}")).collect();
@@ -365,6 +367,7 @@ impl Stage {
             Target::Canary(_) => Path::Outside,
             Target::Own(_) => Path::Own,
             Target::Node(..) if kind.name().starts_with("talos.") => Path::Talos,
+            Target::Node(..) if kind.name().starts_with("hypervisor.") => Path::Hypervisor,
             Target::Node(..) => Path::Direct,
         };
         let observation = Observation { target, path, kind, sent: self.now, at: self.now + took, seen };

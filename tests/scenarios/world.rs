@@ -13,6 +13,7 @@ use defib_engine::observation::{
 use defib_engine::time::{Tick, UnixMs};
 
 use super::gauges::Gauges;
+use super::hypervisor::Hypervisors;
 
 /// The wall clock at 00:00.0: the first of January 2026.
 pub(crate) const WALL_START_MS: i64 = 1_767_225_600_000;
@@ -41,6 +42,7 @@ const ETCD: &[ProbeKind] = &[
 /// Everything that a probe could see.
 pub(crate) struct World {
     nodes: BTreeMap<NodeName, Node>,
+    hypervisors: Hypervisors,
     vip: Answer,
     canaries: Answer,
     quorum_lost: bool,
@@ -52,7 +54,7 @@ pub(crate) struct World {
 
 /// How something answers a probe.
 #[derive(Clone)]
-enum Answer {
+pub(crate) enum Answer {
     Well,
     Fails(Failure),
     Unauthorized,
@@ -104,6 +106,7 @@ impl World {
         let node = |(index, name): (usize, &NodeName)| (name.clone(), Node::new(index as u64 + 1, name));
         World {
             nodes: nodes.iter().enumerate().map(node).collect(),
+            hypervisors: Hypervisors::new(nodes),
             vip: Answer::Well,
             canaries: Answer::Well,
             quorum_lost: false,
@@ -117,6 +120,8 @@ impl World {
     pub(crate) fn heal(&mut self) {
         (self.vip, self.canaries, self.quorum_lost, self.cut_off) = (Answer::Well, Answer::Well, false, false);
         (self.holder.1, self.credentials) = (true, credentials());
+        let nodes: Vec<NodeName> = self.nodes.keys().cloned().collect();
+        self.hypervisors = Hypervisors::new(&nodes);
         self.nodes.values_mut().for_each(Node::heal);
     }
 
@@ -126,6 +131,8 @@ impl World {
             let known = match subject.split_once(' ') {
                 None => self.set_whole(subject, clause)?,
                 Some(("our", what)) => self.set_credential(what, clause, now)?,
+                Some((host, "host")) => self.hypervisors.set_host(host, clause)?,
+                Some((node, "vm")) => self.hypervisors.set_vm(node, clause)?,
                 Some((node, part)) => {
                     let node = self.nodes.get_mut(node).ok_or_else(|| format!("there is no node {node}"))?;
                     node.set(part, clause, now)?
@@ -172,6 +179,9 @@ impl World {
         let mute = self.cut_off || target.node().is_some_and(|node| self.nodes.get(node).is_none_or(|n| n.unreachable));
         let answer = match target {
             Target::Own(_) => Answer::Well,
+            Target::Node(_, node) if ProbeKind::HYPERVISOR.contains(&kind) && !self.cut_off => {
+                self.hypervisors.answer(node)
+            }
             _ if mute => Answer::Fails(Failure::Timeout(Stage::Connect)),
             Target::Vip(_) => self.vip.clone(),
             Target::Canary(_) => self.canaries.clone(),
@@ -205,6 +215,9 @@ impl World {
 
     fn facts(&self, target: &Target, kind: ProbeKind, sent: Tick) -> Facts {
         let node = target.node().and_then(|node| self.nodes.get(node));
+        if let (Target::Node(_, name), true) = (target, ProbeKind::HYPERVISOR.contains(&kind)) {
+            return self.hypervisors.facts(name, kind);
+        }
         match (target, node) {
             (Target::Vip(_), _) => Facts::Vip(Vip {
                 ready: self.holder.1,
@@ -427,7 +440,9 @@ impl Node {
             ProbeKind::EtcdMembers => Facts::EtcdMembers(self.members(world)),
             ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::new(self.gauges.etcd(self.number == 1, sent))),
             ProbeKind::TalosMachine => Facts::TalosMachine(Box::new(self.gauges.machine(sent))),
-            ProbeKind::Credentials | ProbeKind::Canary => Facts::Canary,
+            ProbeKind::Credentials | ProbeKind::Canary | ProbeKind::HypervisorHost | ProbeKind::HypervisorVm => {
+                Facts::Canary
+            }
         }
     }
 }
@@ -447,7 +462,7 @@ fn credentials() -> Vec<Credential> {
 }
 
 /// The words for how something answers.
-fn answer(words: &str) -> Result<Answer, String> {
+pub(crate) fn answer(words: &str) -> Result<Answer, String> {
     let fails = |failure: Failure| Ok(Answer::Fails(failure));
     match words {
         "well" => Ok(Answer::Well),

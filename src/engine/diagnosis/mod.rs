@@ -5,6 +5,7 @@
 
 mod apiserver;
 pub(crate) mod etcd;
+pub(crate) mod host;
 pub(crate) mod machine;
 pub(crate) mod observer;
 pub(crate) mod vip;
@@ -19,6 +20,14 @@ pub static ALL: &[&Rule] = &[
     &observer::role_too_weak::RULE,
     &observer::role_too_strong::RULE,
     &observer::talosconfig_uses_vip::RULE,
+    &host::unreachable::RULE,
+    &host::overcommitted::RULE,
+    &host::busy::RULE,
+    &host::vm_stopped::RULE,
+    &host::vm_paused::RULE,
+    &host::vm_busy::RULE,
+    &host::vm_unprioritised::RULE,
+    &host::voters_share::RULE,
     &machine::host_starved::RULE,
     &machine::unreachable::RULE,
     &machine::frozen::RULE,

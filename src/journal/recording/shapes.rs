@@ -8,8 +8,8 @@ use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
     Apiserver, BackOff, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
-    Failure, Filesystem, Histogram, KernelLog, KubeletLog, Observation, OomKill, Path, ProbeKind, Seen, Service, Stage,
-    TalosMachine, TalosServices, Target, Vip, Why,
+    Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Observation, OomKill, Path, ProbeKind, Seen,
+    Service, Stage, TalosMachine, TalosServices, Target, Vip, VirtualMachine, VmState, Why,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Outcome, StepId};
@@ -21,10 +21,11 @@ use super::shape::{Misshapen, Shape, field, fields, tag, tagged, variants};
 
 variants! {
     Target { Node(cluster, node), Vip(cluster), Own(cluster), Canary(address) }
-    Path { Direct, Vip, Talos, Own, Outside }
+    Path { Direct, Vip, Talos, Hypervisor, Own, Outside }
     ProbeKind {
         TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, TalosDmesg, EtcdStatus, EtcdReadSerializable,
         EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Canary,
+        HypervisorHost, HypervisorVm,
     }
     Seen { Healthy(facts), Unhealthy(failure), Unknown(why) }
     Why { Unauthorized(detail), OwnSide(detail) }
@@ -36,8 +37,9 @@ variants! {
     Facts {
         TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), TalosDmesg(facts), EtcdStatus(facts), EtcdRead { took },
         EtcdMembers(facts), EtcdMetrics(facts), TalosMachine(facts), Apiserver(facts), Vip(facts), Credentials(facts),
-        Canary,
+        Canary, HypervisorHost(facts), HypervisorVm(facts),
     }
+    VmState { Running, Stopped, Paused, IoError, Other(word) }
     Event {
         Observed(observation), Stored { cluster, batch, result }, Ended { cluster, step, outcome },
         Suspected { target, kind }, Observer(health), Asked(command),
@@ -74,6 +76,13 @@ fields! {
     TalosMachine {
         memory_total_bytes, memory_available_bytes, boot_time_s, cpu, load1, load5, load15, processes_running,
         processes_blocked, disks, filesystems, watchdog, clock_offset_ms, clock_uncertainty_ms,
+    }
+    HypervisorHost {
+        name, cpu_percent, cpus, cpus_promised, memory_total_bytes, memory_used_bytes, memory_promised_bytes,
+        pressure_cpu_percent, pressure_memory_percent,
+    }
+    VirtualMachine {
+        host, state, stopped_by, lock, task, ha, cpu_units, cpu_units_default, cpu_percent, memory_bytes, balloon_bytes,
     }
     CpuTimes { user_s, nice_s, system_s, idle_s, iowait_s, irq_s, softirq_s, steal_s }
     Disk { name, write_completed, write_time_ms, io_in_progress, io_time_ms }

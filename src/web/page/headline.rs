@@ -17,7 +17,7 @@ use crate::report::layers::{self, Level};
 /// How a cluster is as a whole: the worst of its layers; unknown where it was not judged.
 pub(super) fn level(status: Option<&Status>) -> Level {
     let Some(status) = status else { return Level::Unknown };
-    let layers = [Layer::Observer].into_iter().chain(Layer::ROWS);
+    let layers = [Layer::Observer, Layer::Host].into_iter().chain(Layer::ROWS);
     layers.map(|one| layers::layer(status, one)).max().unwrap_or(Level::Unknown)
 }
 

@@ -19,6 +19,8 @@ pub(crate) static RULE: Rule = Rule {
     reads: KINDS,
     explained_by: &[
         Because::structural("observer-isolated", Relation::Cluster),
+        Because::structural("vm-paused", Relation::SameNode),
+        Because::earned("vm-busy", Relation::SameNode),
         Because::earned("host-starved", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
     ],

@@ -16,7 +16,11 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Risk,
     scope: Scope::Node,
     reads: &[ProbeKind::TalosMachine],
-    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
+    explained_by: &[
+        Because::structural("observer-isolated", Relation::Cluster),
+        Because::earned("host-overcommitted", Relation::SameNode),
+        Because::earned("host-busy", Relation::SameNode),
+    ],
     timing: Timing::ms(5_000, 15_000),
     assess,
 };
@@ -31,6 +35,10 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     match view.steal_percent(node) {
         Err(why) => Verdict::Unknown(why),
         Ok(steal) if steal < if was_open { CLEAR_BELOW } else { RAISED_FROM } => Verdict::Clear,
-        Ok(steal) => Verdict::Raised(format!("steal {steal:.0} % (limit {RAISED_FROM:.0} %)")),
+        Ok(steal) => {
+            // The host's own figures say where the time went; without them the guest's steal is enough.
+            let host = view.host(node).map(|host| format!("; {} is at {:.0} %", host.name, host.cpu_percent));
+            Verdict::Raised(format!("steal {steal:.0} % (limit {RAISED_FROM:.0} %){}", host.unwrap_or_default()))
+        }
     }
 }

@@ -13,7 +13,13 @@ pub(crate) static RULE: Rule = Rule {
     class: Class::Outage,
     scope: Scope::Node,
     reads: KINDS,
-    explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
+    explained_by: &[
+        Because::structural("observer-isolated", Relation::Cluster),
+        Because::structural("host-unreachable", Relation::SameNode),
+        Because::structural("vm-stopped", Relation::SameNode),
+        Because::structural("vm-paused", Relation::SameNode),
+        Because::earned("vm-busy", Relation::SameNode),
+    ],
     // Three protocols are silent by then, each asked at once when the first one fell silent.
     timing: Timing::ms(700, 2_000),
     assess,
