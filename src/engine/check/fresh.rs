@@ -12,18 +12,21 @@ pub(crate) static CHECK: Check = Check {
 };
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
-    let needs = case.needs();
+    let (needs, mut asked) = (case.needs(), 0);
     let mut oldest = std::time::Duration::ZERO;
     for (target, kind) in &needs {
         match case.view.look(target, *kind) {
             // Nobody can give it: the requirement that reads it says so itself.
             Look::NotAsked => {}
-            Look::Fresh(observation) => oldest = oldest.max(case.view.now.since(observation.at)),
+            Look::Fresh(observation) => {
+                asked += 1;
+                oldest = oldest.max(case.view.now.since(observation.at));
+            }
             look @ (Look::Missing | Look::Stale(_)) => {
                 let why = look.unknown(*kind).unwrap_or_default();
                 return Err(Hold { check: CHECK.name, text: format!("{target}: {why}"), lifts: Lift::Fresh(*kind) });
             }
         }
     }
-    Ok(format!("{} observations, the oldest {} old", needs.len(), crate::time::Human(oldest)))
+    Ok(format!("{asked} observations, the oldest {} old", crate::time::Human(oldest)))
 }

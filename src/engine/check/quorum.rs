@@ -2,7 +2,8 @@
 //!
 //! A member *serves* when a linearizable read through it succeeded; it is *incapable* when its process is proven absent
 //! while its machine answers: its port refuses, and Talos, where it is asked, does not say that it runs (it may be reading
-//! its log before it listens, or something on the way refuses for it); all others are *capable*. Without quorum only incapable members' nodes may be touched. A
+//! its log before it listens, or something on the way refuses for it), or by its hypervisor, which has no process of that
+//! machine, while the member does not answer; all others are *capable*. Without quorum only incapable members' nodes may be touched. A
 //! step that takes a serving or capable member down needs a majority that serves without it. The denominator is every
 //! voter by the members' own lists, dead ones and those that are not configured too. Members that disagree about their
 //! cluster: hold. Before a member is taken down, a membership that is unknown, disputed or has a learner holds, too.
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::{Case, Check, Hold, Lift};
 use crate::diagnosis::etcd::{quorum_lost, quorum_thin};
-use crate::observation::{EtcdMembers, ProbeKind, Service, Target};
+use crate::observation::{EtcdMembers, ProbeKind, Service, Target, VmState};
 use crate::playbook::{Action, ActionClass};
 
 pub(crate) static CHECK: Check = Check {
@@ -39,8 +40,8 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
         kinds.push(ProbeKind::EtcdMembers);
     }
     let of = |node| kinds.iter().map(move |&kind| (case.view.node(node), kind));
-    let own = (case.target(), ProbeKind::TalosServices);
-    case.view.nodes().iter().flat_map(of).chain([own]).collect()
+    let own = [ProbeKind::TalosServices, ProbeKind::HypervisorVm].map(|kind| (case.target(), kind));
+    case.view.nodes().iter().flat_map(of).chain(own).collect()
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
@@ -67,6 +68,14 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             let text = format!("the port of {}'s member is closed, yet its Talos says that etcd runs", case.patient);
             return Err(Hold { check: CHECK.name, text, lifts: Lift::Patient });
         }
+    }
+    // A machine that answers is not the one that is stopped, whatever its name.
+    if let Ok(vm) = view.vm(case.patient)
+        && vm.state == VmState::Stopped
+        && !status.lives()
+        && !view.etcd_serving(case.patient)
+    {
+        return Ok(format!("{}'s member is dead already: {} says its machine is stopped", case.patient, vm.host));
     }
     // One read that succeeds proves a majority, whoever else was asked and when.
     if serving == 0 {

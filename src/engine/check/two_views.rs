@@ -3,15 +3,17 @@
 //! Views count by failure domain, for two probes over one wire are one view. Ours: what we ask the node's own processes.
 //! Its own: what Talos on that machine says of its services and containers from the inside; a broken way cannot make it
 //! say so. Its peers': its member does not serve, all others do, and one of them fails to send to a peer, which can then
-//! only be this one. Peers that follow its member as their leader contradict. The hypervisor's view has no source yet.
+//! only be this one. The hypervisor's: the virtual machine stands still, or its processors do nothing, or nothing but turn;
+//! that it runs and works contradicts nobody, for a process may hang. Peers that follow its member as their leader contradict.
 
 use super::{Case, Check, Hold, Lift};
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::ActionClass;
+use crate::view::Look;
 
 pub(crate) static CHECK: Check = Check {
     name: "two-views",
-    meaning: "before a machine is taken down: two of our own view, its own Talos's and its peers' say that it is ill, and its peers do not follow it as leader",
+    meaning: "before a machine is taken down: two of our own view, its own Talos's, its peers' and its hypervisor's say that it is ill, and its peers do not follow it as leader",
     takes_duration: false,
     needs,
     judge,
@@ -21,7 +23,13 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     if case.playbook.class() < ActionClass::Disruptive {
         return Vec::new();
     }
-    let own = [ProbeKind::Apiserver, ProbeKind::EtcdStatus, ProbeKind::TalosServices, ProbeKind::TalosContainers];
+    let own = [
+        ProbeKind::Apiserver,
+        ProbeKind::EtcdStatus,
+        ProbeKind::TalosServices,
+        ProbeKind::TalosContainers,
+        ProbeKind::HypervisorVm,
+    ];
     let own = own.map(|kind| (case.target(), kind));
     let peers = case.view.nodes().iter().filter(|node| *node != case.patient);
     let kinds = [ProbeKind::EtcdStatus, ProbeKind::EtcdReadLinearizable, ProbeKind::EtcdMetrics];
@@ -42,15 +50,17 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if let Some(peer) = peers().find(|peer| view.etcd_serving(peer) && led(peer)) {
         return hold(format!("{peer} serves and follows the member of {patient} as its leader"));
     }
-    let views = [ours(case), its_own(case), its_peers(case)];
+    let views = [ours(case), its_own(case), its_peers(case), beneath(case)];
     let ill: Vec<&str> = views.iter().filter_map(|view| view.as_ref().ok()).map(String::as_str).collect();
     let not: Vec<&str> = views.iter().filter_map(|view| view.as_ref().err()).map(String::as_str).collect();
     if ill.len() >= 2 {
-        return Ok(format!("{} (hypervisor: not asked)", ill.join("; ")));
+        let asked = view.settings.sources.contains(&ProbeKind::HypervisorVm);
+        let note = if asked { "" } else { " (hypervisor: not asked)" };
+        return Ok(format!("{}{note}", ill.join("; ")));
     }
     let seen =
         if ill.is_empty() { "no view shows it ill".to_owned() } else { format!("one view alone: {}", ill.join("; ")) };
-    hold(format!("{seen}; {}; hypervisor: not asked", not.join("; ")))
+    hold(format!("{seen}; {}", not.join("; ")))
 }
 
 /// Why it is ill by this view, or why this view does not say so.
@@ -111,4 +121,13 @@ fn its_peers(case: &Case<'_>) -> ViewOf {
         }
     }
     Err("its peers reach it".to_owned())
+}
+
+fn beneath(case: &Case<'_>) -> ViewOf {
+    let kind = ProbeKind::HypervisorVm;
+    if matches!(case.view.look_node(case.patient, kind), Look::NotAsked) {
+        return Err("hypervisor: not asked".to_owned());
+    }
+    let vm = case.view.vm(case.patient).map_err(|why| format!("its hypervisor: {why}"))?;
+    vm.ill().map(|what| format!("{} says that it {what}", vm.host)).ok_or(format!("{} says that it works", vm.host))
 }

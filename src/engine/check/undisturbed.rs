@@ -1,19 +1,21 @@
 //! Guard: nobody else is at work on the machine, nor, before one is taken down, anywhere in the cluster.
 //!
 //! A service that Talos is moving from one state to another is being handled by somebody: a person, an upgrade, machined
-//! itself. So is a machine that booted a moment ago, and a membership that changed a moment ago.
+//! itself. So is a machine that booted a moment ago, and a membership that changed a moment ago. Beneath, a lock, a task and
+//! the resource manager on its way are somebody's work; a machine that a person stopped, or whose disk failed, is theirs.
 
 use std::time::Duration;
 
 use super::{Case, Check, Hold, Lift};
-use crate::observation::{NodeName, ProbeKind, Target};
+use crate::diagnosis::host::vm_busy;
+use crate::observation::{NodeName, ProbeKind, Target, VmState};
 use crate::playbook::ActionClass;
 use crate::time::Human;
 use crate::view::Look;
 
 pub(crate) static CHECK: Check = Check {
     name: "undisturbed",
-    meaning: "no service of the machine is between two states; before a machine is taken down, none of any machine is, none booted within five minutes, and etcd's members have not changed within ten",
+    meaning: "no service of the machine is between two states; before a machine is taken down, none of any machine is, none booted within five minutes, and etcd's members have not changed within ten; its virtual machine is neither locked nor worked on, stopped by a person or paused for a disk error",
     takes_duration: false,
     needs,
     judge,
@@ -32,9 +34,10 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     let own = (case.target(), ProbeKind::TalosServices);
     match case.playbook.class() {
         ActionClass::Harmless => Vec::new(),
-        ActionClass::Service => vec![own],
+        ActionClass::Service => vec![own, (case.target(), ProbeKind::HypervisorVm)],
         ActionClass::Disruptive => {
-            let kinds = [ProbeKind::TalosServices, ProbeKind::TalosMachine, ProbeKind::EtcdMembers];
+            let kinds =
+                [ProbeKind::TalosServices, ProbeKind::TalosMachine, ProbeKind::EtcdMembers, ProbeKind::HypervisorVm];
             case.view.nodes().iter().flat_map(|node| kinds.map(|kind| (case.view.node(node), kind))).collect()
         }
     }
@@ -49,9 +52,12 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     }
     let look = view.look_node(patient, ProbeKind::TalosServices);
     let mut not_asked = Vec::new();
+    let disruptive = class >= ActionClass::Disruptive;
+    // What stands still, or turns in a circle, by its hypervisor is asked in vain what it does.
+    let still = disruptive && view.vm(patient).is_ok_and(|vm| vm.ill().is_some());
     match look {
         Look::NotAsked => not_asked.push(ProbeKind::TalosServices.name()),
-        _ if look.facts().is_none() => {
+        _ if look.facts().is_none() && !still => {
             let why = view.why(patient, ProbeKind::TalosServices);
             return hold(
                 format!("what happens on {patient} is not known: {why}"),
@@ -60,12 +66,17 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         }
         _ => {}
     }
-    let disruptive = class >= ActionClass::Disruptive;
     let machines: Vec<&NodeName> = view.nodes().iter().filter(|node| disruptive || *node == patient).collect();
     for node in &machines {
         let services = view.services(node).map(|services| services.services.as_slice()).unwrap_or_default();
         if let Some(service) = services.iter().find(|service| ON_ITS_WAY.contains(&service.state.as_str())) {
             return hold(format!("Talos of {node} says {} is {}", service.id, service.state), Lift::Patient);
+        }
+    }
+    let beneath = view.settings.sources.contains(&ProbeKind::HypervisorVm);
+    if beneath {
+        for node in &machines {
+            beneath_is_quiet(case, node)?;
         }
     }
     if disruptive {
@@ -95,6 +106,33 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         text.push_str(&format!(" ({}: not asked)", not_asked.join(", ")));
     }
     Ok(text)
+}
+
+/// Nobody works on a node's virtual machine, as far as its hypervisor tells. That it does not tell holds up what takes that
+/// very machine down; a service may be helped while the hypervisor is silent, for it hangs in the same outages.
+fn beneath_is_quiet(case: &Case<'_>, node: &NodeName) -> Result<(), Hold> {
+    let kind = ProbeKind::HypervisorVm;
+    let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
+    let vm = match case.view.vm(node) {
+        Ok(vm) => vm,
+        Err(why) if node == case.patient && case.playbook.class() >= ActionClass::Disruptive => {
+            return hold(format!("what happens beneath {node} is not known: {why}"), Lift::Fresh(kind));
+        }
+        Err(_) => return Ok(()),
+    };
+    if let Some(what) = vm.busy() {
+        return hold(format!("{} says of {node}: {what}", vm.host), Lift::Clears(vm_busy::RULE.name));
+    }
+    if node != case.patient {
+        return Ok(());
+    }
+    match (&vm.state, &vm.stopped_by) {
+        (VmState::Stopped, Some(who)) => hold(format!("{who} stopped {node} on {}", vm.host), Lift::Person),
+        (VmState::IoError, _) => {
+            hold(format!("{} paused {node} for a disk error, which no step cures", vm.host), Lift::Person)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How long a machine has been up, by its own boot time and our clock.

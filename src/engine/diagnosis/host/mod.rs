@@ -5,7 +5,7 @@
 pub(super) mod busy;
 pub(super) mod overcommitted;
 pub(super) mod unreachable;
-pub(super) mod vm_busy;
+pub(crate) mod vm_busy;
 pub(super) mod vm_paused;
 pub(super) mod vm_stopped;
 pub(super) mod vm_unprioritised;
