@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::play::{Crash, Journal, Play};
+use crate::single::Single;
 use defib::model::Model;
 use defib::model::fault::{Fault, KINDS, Kind};
 use defib::model::lottery::Lottery;
@@ -19,6 +20,9 @@ use defib_engine::time::Tick;
 const QUIET_S: u64 = 330;
 /// After the last fault was mended; longer than the longest back-off with its consequences.
 const CALM_S: u64 = 1_500;
+
+/// Findings close, and a run is verified, so long after everything is well.
+const CLOSES_WITHIN_S: u64 = 120;
 
 /// Playbooks of an operator who has no patience and requires nothing.
 const RECKLESS: &[(&str, &str)] = &[
@@ -105,6 +109,8 @@ pub(crate) struct Script {
     reckless: bool,
     /// One playbook of so many is not armed.
     unarmed: Option<usize>,
+    /// One trouble alone, instead of any.
+    pub(crate) single: Option<Single>,
     pub(crate) calm_s: u64,
     pub(crate) lasts_s: u64,
     /// In order of time.
@@ -126,6 +132,11 @@ impl fmt::Display for Script {
 
 impl Script {
     pub(crate) fn of(seed: u64) -> Script {
+        // A lottery of its own: whoever plays no single trouble draws as ever.
+        let mut lottery = Lottery::new(seed ^ 0x2545_f491_4f6c_dd1d);
+        if lottery.one_in(5) {
+            return Script::of_one(seed, &mut lottery);
+        }
         let mut lottery = Lottery::new(seed);
         let nodes = lottery.pick(&[3, 3, 3, 3, 5, 1]).copied().unwrap_or(3);
         let way = if lottery.one_in(3) { Way::Talos } else { Way::KubeVip };
@@ -207,7 +218,24 @@ impl Script {
         }
         cues.sort_by_key(|(at, _)| *at);
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
-        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, calm_s: CALM_S, lasts_s, cues }
+        let (single, calm_s) = (None, CALM_S);
+        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, single, calm_s, lasts_s, cues }
+    }
+
+    /// One trouble alone, with every shipped playbook armed.
+    fn of_one(seed: u64, lottery: &mut Lottery) -> Script {
+        let nodes = lottery.pick(&[3, 3, 3, 5]).copied().unwrap_or(3);
+        let way = if lottery.one_in(3) { Way::Talos } else { Way::KubeVip };
+        let liveness_probes = !lottery.one_in(4);
+        let from_s = QUIET_S + lottery.between(0, 60);
+        let single = Single::of(lottery, nodes, from_s);
+        let calm_s = single.bound.as_secs() + CLOSES_WITHIN_S;
+        let lasts_s = single.counts_from_s() + calm_s;
+        let mut cues = vec![(7, Cue::Begin), (single.from_s, Cue::Break(single.fault.clone()))];
+        cues.extend(single.to_s.map(|at| (at, Cue::Mend(single.fault.clone()))));
+        let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
+        let (mode, reckless, unarmed, single) = (Mode::Act, false, None, Some(single));
+        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, single, calm_s, lasts_s, cues }
     }
 
     pub(crate) fn model(&self) -> Model {

@@ -2,7 +2,8 @@
 //!
 //! `SEEDS=n` plays n seeds chosen afresh, besides those that once found something; `SEED=n` plays one and prints its story.
 //! A seed gives the cluster, its playbooks (the shipped ones, or some that wait for nothing and require nothing), the mode,
-//! the faults, what people do meanwhile, the kills, the jumps of the clock and the journal's moods. After every step the
+//! the faults, what people do meanwhile, the kills, the jumps of the clock and the journal's moods; or, one time in five,
+//! one fault alone, which must be repaired within its bound. After every step the
 //! invariants are judged. `WITHOUT=guard` leaves a guard out until some seed finds that it is missing; where nothing is
 //! asked for, every guard is left out in turn after them.
 
@@ -11,6 +12,7 @@
 mod chance;
 mod invariants;
 mod play;
+mod single;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,6 +30,7 @@ use defib_engine::playbook::ActionClass;
 use defib_engine::settings::Settings;
 use defib_engine::time::Tick;
 use invariants::{Violation, Watch};
+use single::Single;
 
 /// Seeds that once found something (23: a step for a finding that was open and seen no more), and one that recovers.
 const ONCE_FOUND: [u64; 2] = [1, 23];
@@ -58,7 +61,25 @@ struct Tally {
     unrepaired: Vec<(u64, String)>,
     faults: BTreeMap<&'static str, u64>,
     actions: BTreeMap<String, u64>,
+    /// By the kind of a trouble that came alone.
+    repairs: BTreeMap<&'static str, Repairs>,
     kills: u64,
+}
+
+/// How troubles of one kind ended that came alone.
+#[derive(Default)]
+struct Repairs {
+    plays: u64,
+    within: u64,
+    longest_s: u64,
+    bound_s: u64,
+}
+
+impl Repairs {
+    fn json(&self) -> serde_json::Value {
+        let Repairs { plays, within, longest_s, bound_s } = self;
+        serde_json::json!({ "plays": plays, "within": within, "longest_s": longest_s, "bound_s": bound_s })
+    }
 }
 
 impl Tally {
@@ -75,6 +96,24 @@ impl Tally {
         }
         for (name, times) in other.actions {
             *self.actions.entry(name).or_default() += times;
+        }
+        for (name, other) in other.repairs {
+            let repairs = self.repairs.entry(name).or_default();
+            repairs.plays += other.plays;
+            repairs.within += other.within;
+            repairs.longest_s = repairs.longest_s.max(other.longest_s);
+            repairs.bound_s = other.bound_s;
+        }
+    }
+
+    /// Counts a trouble that came alone; `well_s`: how long it took until all was well for good.
+    fn repaired(&mut self, single: &Single, well_s: Option<u64>) {
+        let repairs = self.repairs.entry(single.fault.kind.name()).or_default();
+        repairs.plays += 1;
+        repairs.bound_s = single.bound.as_secs();
+        if let Some(well_s) = well_s {
+            repairs.longest_s = repairs.longest_s.max(well_s);
+            repairs.within += u64::from(well_s <= repairs.bound_s);
         }
     }
 }
@@ -226,7 +265,9 @@ fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, reco
     play.recordings = recordings.map(Path::to_owned);
     let mut watch = Watch::default();
     let (mut told, mut next) = (0, 0);
+    let mut well_since_s = None;
     for second in 0..=script.lasts_s {
+        well_since_s = play.world.model.is_well().then(|| well_since_s.unwrap_or(second));
         let end = Tick(second * 1_000);
         while let Some((_, cue)) = script.cues.get(next).filter(|(at, _)| *at <= end) {
             if aloud {
@@ -265,6 +306,20 @@ fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, reco
         let left: Vec<_> = status.findings.iter().map(|finding| finding.key.to_string()).collect();
         tally.unrepaired.push((seed, format!("all is well, and still open: {}", left.join(", "))));
     }
+    if let Some(single) = &script.single {
+        let from_s = single.counts_from_s();
+        let well_s = well_since_s.map(|well_s: u64| well_s.saturating_sub(from_s));
+        tally.repaired(single, well_s);
+        if well_s.is_none_or(|well_s| well_s > single.bound.as_secs()) {
+            let took = well_s.map_or_else(|| "never".to_owned(), |well_s| format!("{well_s} s"));
+            let text = format!("all was well after {took}, and {:?} are allowed", single.bound);
+            tally.violations.push((
+                seed,
+                Tick(script.lasts_s * 1_000),
+                ("repaired", format!("{}: {text}", single.fault)),
+            ));
+        }
+    }
     tally.seeds += 1;
     tally.virtual_s += script.lasts_s;
 }
@@ -296,13 +351,18 @@ fn report(tally: &Tally, began: Instant) -> ExitCode {
     for (seed, text) in tally.unrepaired.iter().take(20) {
         println!("UNREPAIRED SEED={seed}: {text}");
     }
+    for (name, repairs) in &tally.repairs {
+        let Repairs { plays, within, longest_s, bound_s } = repairs;
+        println!("alone: {name}: {within} of {plays} repaired within {bound_s} s, the last after {longest_s} s");
+    }
     println!("{:.0} x real time, killed {} times", tally.virtual_s as f64 / wall_s.max(0.001), tally.kills);
+    let repairs: BTreeMap<_, _> = tally.repairs.iter().map(|(name, one)| (name, one.json())).collect();
     println!(
         "{}",
         serde_json::json!({
             "seeds": tally.seeds, "virtual_s": tally.virtual_s, "wall_s": wall_s,
             "violations": tally.violations.len(), "unrepaired": tally.unrepaired.len(),
-            "faults": tally.faults, "actions": tally.actions,
+            "faults": tally.faults, "actions": tally.actions, "repairs": repairs,
         })
     );
     if tally.violations.is_empty() && tally.unrepaired.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
