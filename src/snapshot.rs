@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use defib_engine::observation::EtcdStatus;
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
 use crate::client::Trouble;
@@ -23,6 +24,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 const PAGE_BYTES: u64 = 512;
 /// What etcd sends behind the store.
 const SHA256_BYTES: u64 = SHA256_OUTPUT_LEN as u64;
+
+/// A follower that has applied so many entries fewer than the newest member is left behind, and not taken.
+const BEHIND_MAX: u64 = 1_000;
 
 /// What was saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +143,21 @@ impl Trailing {
     }
 }
 
+/// Whom to take it from: a voter whose data nobody calls corrupt and who is not left behind; a follower before the leader,
+/// the newest first.
+#[must_use]
+pub fn source(members: &[&EtcdStatus]) -> Option<usize> {
+    let sound = |status: &EtcdStatus| {
+        !status.learner && !status.errors.iter().any(|error| error.to_ascii_uppercase().contains("CORRUPT"))
+    };
+    let fit = || members.iter().enumerate().filter(|(_, status)| sound(status));
+    let newest = fit().map(|(_, status)| status.applied_index).max()?;
+    fit()
+        .filter(|(_, status)| newest - status.applied_index <= BEHIND_MAX)
+        .max_by_key(|(_, status)| (status.leader != status.member_id, status.applied_index))
+        .map(|(at, _)| at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,5 +194,32 @@ mod tests {
             changed[at] ^= 1;
             assert!(matches!(judged(&changed, 100), Err(SnapshotError::Hash(4128))), "changed at {at}");
         }
+    }
+
+    fn member(member_id: u64, applied_index: u64) -> EtcdStatus {
+        EtcdStatus {
+            cluster_id: 1,
+            member_id,
+            leader: 1,
+            term: 2,
+            index: applied_index,
+            applied_index,
+            db_size_bytes: 0,
+            db_in_use_bytes: 0,
+            learner: false,
+            errors: Vec::new(),
+            version: "3.6.0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_newest_sound_follower_is_taken_and_the_leader_where_all_others_lag() {
+        let (leader, follower, lags) = (member(1, 9_000), member(2, 8_990), member(3, 7_000));
+        assert_eq!(source(&[&leader, &follower, &lags]), Some(1));
+        assert_eq!(source(&[&leader, &lags]), Some(0));
+        let corrupt = EtcdStatus { errors: vec!["memberID:2 alarm:CORRUPT".to_owned()], ..follower.clone() };
+        let learner = EtcdStatus { learner: true, ..follower };
+        assert_eq!(source(&[&leader, &corrupt, &learner]), Some(0));
+        assert_eq!(source(&[&corrupt]), None);
     }
 }

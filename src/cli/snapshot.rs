@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use defib_engine::observation::EtcdStatus;
-
 use super::{Exit, complain, error_line, known_node, out, runtime, the_one};
 use crate::client::etcd::Member;
 use crate::client::kept::Kept;
@@ -37,8 +35,6 @@ pub(super) struct Typed {
 
 /// A member says what it knows of itself within this.
 const ASK_WITHIN: Duration = Duration::from_secs(3);
-/// A follower that has applied so many entries fewer than the newest member is left behind, and not taken.
-const BEHIND_MAX: u64 = 1_000;
 
 pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     let cluster = match the_one(typed.cluster.as_deref(), config) {
@@ -73,7 +69,9 @@ async fn take(typed: &Typed, cluster: &Cluster, credential: &Arc<Kept>) -> Exit 
     }
     let statuses: Vec<_> = members.iter().map(|(_, _, status)| status).collect();
     let named = typed.node.is_some() && !members.is_empty();
-    let Some((name, member, status)) = (if named { Some(0) } else { best(&statuses) }).map(|at| &members[at]) else {
+    let Some((name, member, status)) =
+        (if named { Some(0) } else { snapshot::source(&statuses) }).map(|at| &members[at])
+    else {
         error_line(&format!("defib: no member of {} can give a snapshot", cluster.name));
         return Exit::CannotTell;
     };
@@ -93,51 +91,5 @@ async fn take(typed: &Typed, cluster: &Cluster, credential: &Arc<Kept>) -> Exit 
             complain(&error);
             if matches!(error, snapshot::SnapshotError::Exists(_)) { Exit::Misuse } else { Exit::CannotTell }
         }
-    }
-}
-
-/// Whom to take it from: a voter whose data nobody calls corrupt and who is not left behind; a follower before the leader,
-/// the newest first.
-fn best(members: &[&EtcdStatus]) -> Option<usize> {
-    let sound = |status: &EtcdStatus| {
-        !status.learner && !status.errors.iter().any(|error| error.to_ascii_uppercase().contains("CORRUPT"))
-    };
-    let fit = || members.iter().enumerate().filter(|(_, status)| sound(status));
-    let newest = fit().map(|(_, status)| status.applied_index).max()?;
-    fit()
-        .filter(|(_, status)| newest - status.applied_index <= BEHIND_MAX)
-        .max_by_key(|(_, status)| (status.leader != status.member_id, status.applied_index))
-        .map(|(at, _)| at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(member_id: u64, applied_index: u64) -> EtcdStatus {
-        EtcdStatus {
-            cluster_id: 1,
-            member_id,
-            leader: 1,
-            term: 2,
-            index: applied_index,
-            applied_index,
-            db_size_bytes: 0,
-            db_in_use_bytes: 0,
-            learner: false,
-            errors: Vec::new(),
-            version: "3.6.0".to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_newest_sound_follower_is_taken_and_the_leader_where_all_others_lag() {
-        let (leader, follower, lags) = (member(1, 9_000), member(2, 8_990), member(3, 7_000));
-        assert_eq!(best(&[&leader, &follower, &lags]), Some(1));
-        assert_eq!(best(&[&leader, &lags]), Some(0));
-        let corrupt = EtcdStatus { errors: vec!["memberID:2 alarm:CORRUPT".to_owned()], ..follower.clone() };
-        let learner = EtcdStatus { learner: true, ..follower };
-        assert_eq!(best(&[&leader, &corrupt, &learner]), Some(0));
-        assert_eq!(best(&[&corrupt]), None);
     }
 }

@@ -1,7 +1,9 @@
 //! One etcd member, asked directly.
 //!
 //! etcd-client does the talking, over a connection of ours ([`Held`]): its own would balance over several members and
-//! dial again by itself. It is made once a connection, for it holds a client of each of etcd's services. Answers are bounded by tonic's 4 MiB. Left out: everything that changes etcd.
+//! dial again by itself. It is made once a connection, for it holds a client of each of etcd's services. Answers are bounded by tonic's 4 MiB. What changes etcd is `change`'s.
+
+mod change;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 mod collect_evidence;
 mod reboot_node;
+mod reclaim_space;
 mod restart_container;
 mod restart_service;
 mod start_service;
@@ -50,13 +51,18 @@ impl Executor {
     }
 
     async fn carry_out(&self, step: &Step) -> Outcome {
-        let Some(talos) = self.observer.talos(step.cluster(), step.node()) else {
-            return Outcome::Failed(format!("no Talos API is configured for {}", step.node()));
-        };
         if self.clock.tick() >= step.start_before() {
             return Outcome::Withdrawn("it came too late to be started".to_owned());
         }
+        if let Action::ReclaimSpace { deadline } = step.action() {
+            let members = self.observer.members(step.cluster());
+            return reclaim_space::run(&members, step, &self.evidence, *deadline).await;
+        }
+        let Some(talos) = self.observer.talos(step.cluster(), step.node()) else {
+            return Outcome::Failed(format!("no Talos API is configured for {}", step.node()));
+        };
         match step.action() {
+            Action::ReclaimSpace { .. } => Outcome::Withdrawn("it is no step of one machine".to_owned()),
             Action::CollectEvidence => collect_evidence::run(talos, step, &self.evidence).await,
             Action::RestartService { service, deadline } => {
                 let send_before = self.clock.instant(step.start_before());

@@ -197,10 +197,13 @@ impl World {
             let why = format!("cannot dial {}: connect-timeout", deed.node);
             return (Duration::from_secs(1), Outcome::Failed(why));
         };
+        let refuses_us = node.ills.refuses_us;
         let refused = || (Duration::from_millis(5), Outcome::Failed("PermissionDenied: not authorized".to_owned()));
         match &deed.action {
             Action::CollectEvidence => (Duration::from_millis(200), Outcome::Done("collected".to_owned())),
-            _ if node.ills.refuses_us => refused(),
+            // Each member is asked directly, with a credential of its own.
+            Action::ReclaimSpace { .. } => self.reclaim_space(),
+            _ if refuses_us => refused(),
             Action::RestartService { service: RestartableService::Kubelet, .. } => {
                 node.restart_kubelet(now);
                 (Duration::from_millis(700), Outcome::Done("restarted".to_owned()))
@@ -224,6 +227,17 @@ impl World {
                 (Duration::from_millis(300), Outcome::Done("boots".to_owned()))
             }
         }
+    }
+
+    /// Every member has to answer us and to follow a leader; then nothing is full any more.
+    fn reclaim_space(&mut self) -> (Duration, Outcome) {
+        let mute = |name: &&NodeName| self.model.hidden.contains(*name) || !self.model.etcd.serves(name);
+        if let Some(name) = self.model.nodes.keys().find(mute) {
+            let why = format!("{name} does not answer: response-timeout; so far: nothing was changed");
+            return (Duration::from_secs(5), Outcome::Failed(why));
+        }
+        self.model.nodes.values_mut().for_each(|node| node.ills.no_space = false);
+        (Duration::from_secs(20), Outcome::Done("compacted, defragmented, disarmed".to_owned()))
     }
 
     fn put(&mut self, at: Tick, item: Item) {

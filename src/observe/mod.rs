@@ -220,6 +220,20 @@ impl Observer {
         self.machines.get(&(cluster.to_owned(), node.to_owned())).map(Arc::as_ref)
     }
 
+    /// The members of etcd of a cluster with their nodes' names, for whoever acts on them; none where no certificate for
+    /// etcd is configured.
+    #[must_use]
+    pub fn members(&self, cluster: &str) -> Vec<(String, Arc<Member>)> {
+        let of = |(target, kind): &&(Target, ProbeKind)| {
+            *kind == ProbeKind::EtcdStatus && matches!(target, Target::Node(known, _) if known == cluster)
+        };
+        let member = |((target, _), probe): (&(Target, ProbeKind), &Probe)| match &probe.client {
+            Client::Etcd(member) => Some((target.node()?.clone(), Arc::clone(member))),
+            _ => None,
+        };
+        self.probes.iter().filter(|(key, _)| of(key)).filter_map(member).collect()
+    }
+
     /// The clock that stamps observations.
     #[must_use]
     pub fn clock(&self) -> Clock {

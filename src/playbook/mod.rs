@@ -27,6 +27,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("start-kubelet", include_str!("../../playbooks/start-kubelet.yaml")),
     ("restart-apiserver", include_str!("../../playbooks/restart-apiserver.yaml")),
     ("unwedge-kubelet", include_str!("../../playbooks/unwedge-kubelet.yaml")),
+    ("reclaim-space", include_str!("../../playbooks/reclaim-space.yaml")),
     ("release-vip", include_str!("../../playbooks/release-vip.yaml")),
     ("revive-vip", include_str!("../../playbooks/revive-vip.yaml")),
     ("reboot-runtime", include_str!("../../playbooks/reboot-runtime.yaml")),

@@ -54,6 +54,8 @@ pub(crate) struct Watch {
     passes_limits: BTreeSet<String>,
     /// Until when a person was told that nothing starts by itself.
     paused_until: Option<Tick>,
+    /// When a member's database was full last.
+    full: Option<Tick>,
     /// Since when we reach too few machines to have a view of the cluster.
     cut_off_since: Option<Tick>,
 }
@@ -84,6 +86,9 @@ impl Watch {
         let (hidden, most) = (model.hidden.len(), model.nodes.len() / 2);
         let serves = model.nodes.keys().any(|name| !model.hidden.contains(name) && model.etcd.serves(name));
         self.cut_off_since = (hidden > most && serves).then(|| self.cut_off_since.unwrap_or(now));
+        if model.nodes.values().any(|node| node.ills.no_space) {
+            self.full = Some(now);
+        }
         self.isolated_since = model.isolated.then(|| self.isolated_since.unwrap_or(now));
     }
 
@@ -183,7 +188,11 @@ impl Watch {
         let well = node.well.is_some_and(|since| now.since(since) > CLEARED_WITHIN);
         let well = if ships { seen } else { well };
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
-        if own_ready && well && ran(node.kubelet) && ran(node.etcd) {
+        if deed.action.class() == ActionClass::Data {
+            if !self.full_lately(now) {
+                found.push(("healthy-left-alone", format!("{} while no member's database is full", deed.id)));
+            }
+        } else if own_ready && well && ran(node.kubelet) && ran(node.etcd) {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
         let another_ready = self.nodes.iter().any(|(name, node)| *name != deed.node && !lasts(node.unready));
@@ -203,6 +212,10 @@ impl Watch {
             found.extend(self.budget(deed, settings, &playbook, intended));
         }
         found
+    }
+
+    fn full_lately(&self, now: Tick) -> bool {
+        self.full.is_some_and(|full| now.since(full) <= KNOWN_WITHIN)
     }
 
     /// The windows, counted over what was truly started since it was intended, by a clock that never jumps.

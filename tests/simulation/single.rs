@@ -43,6 +43,8 @@ fn bound(kind: Kind) -> (Undone, u64) {
         Kind::HangApiserver => (Undone::Inside, 90),
         // reboot-hung-etcd after 2 minutes, announced a minute before.
         Kind::HangEtcd => (Undone::Inside, 180 + BOOT_S + 60),
+        // reclaim-space after half a minute.
+        Kind::NoSpace => (Undone::Inside, 90),
         // start-kubelet after 5 minutes.
         Kind::StopKubelet => (Undone::Inside, 330),
         // Others serve: nobody cuts the back-off of one API server short.
@@ -54,7 +56,6 @@ fn bound(kind: Kind) -> (Undone, u64) {
         Kind::SwallowApiserver | Kind::FreezeMachine | Kind::HangMachine => (Undone::Outside, 60),
         // It takes nothing down, or only our own sight; a wedged kubelet is not seen while its API server runs.
         Kind::SlowDisk
-        | Kind::NoSpace
         | Kind::WedgeKubelet
         | Kind::Starve
         | Kind::ShortMemory

@@ -11,6 +11,7 @@ mod back_off_remaining;
 mod budget;
 mod etcd_data_sound;
 mod etcd_member_serving;
+mod etcd_not_corrupt;
 mod fresh;
 mod holds_vip;
 mod kube_vip;
@@ -85,6 +86,7 @@ pub static REQUIREMENTS: &[&Check] = &[
     &pod_settled::CHECK,
     &back_off_remaining::CHECK,
     &etcd_data_sound::CHECK,
+    &etcd_not_corrupt::CHECK,
     &not_starved::CHECK,
     &apiserver_ready::CHECK,
     &another_apiserver_ready::CHECK,

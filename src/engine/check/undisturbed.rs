@@ -35,7 +35,7 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     match case.playbook.class() {
         ActionClass::Harmless => Vec::new(),
         ActionClass::Service => vec![own, (case.target(), ProbeKind::HypervisorVm)],
-        ActionClass::Disruptive => {
+        ActionClass::Data | ActionClass::Disruptive => {
             let kinds =
                 [ProbeKind::TalosServices, ProbeKind::TalosMachine, ProbeKind::EtcdMembers, ProbeKind::HypervisorVm];
             case.view.nodes().iter().flat_map(|node| kinds.map(|kind| (case.view.node(node), kind))).collect()
@@ -66,7 +66,8 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         }
         _ => {}
     }
-    let machines: Vec<&NodeName> = view.nodes().iter().filter(|node| disruptive || *node == patient).collect();
+    let everywhere = class >= ActionClass::Data;
+    let machines: Vec<&NodeName> = view.nodes().iter().filter(|node| everywhere || *node == patient).collect();
     for node in &machines {
         let services = view.services(node).map(|services| services.services.as_slice()).unwrap_or_default();
         if let Some(service) = services.iter().find(|service| ON_ITS_WAY.contains(&service.state.as_str())) {
@@ -79,7 +80,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             beneath_is_quiet(case, node)?;
         }
     }
-    if disruptive {
+    if everywhere {
         for node in &machines {
             if let Some(up) = up_for(case, node).filter(|up| *up < BOOTED_WITHIN) {
                 return hold(
@@ -100,7 +101,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             }
         }
     }
-    let where_ = if disruptive { "anywhere".to_owned() } else { format!("on {patient}") };
+    let where_ = if everywhere { "anywhere".to_owned() } else { format!("on {patient}") };
     let mut text = format!("nobody is seen at work {where_}");
     if !not_asked.is_empty() {
         text.push_str(&format!(" ({}: not asked)", not_asked.join(", ")));

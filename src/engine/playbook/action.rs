@@ -30,6 +30,12 @@ pub enum Action {
         /// How long the call may take, the container's own grace of 10 s included.
         deadline: Duration,
     },
+    /// Makes room in etcd's database and ends its alarm NOSPACE: a snapshot, then compaction, then each member is
+    /// defragmented, one after another.
+    ReclaimSpace {
+        /// How long all of it may take.
+        deadline: Duration,
+    },
     /// Reboots the patient's machine.
     RebootNode {
         /// How.
@@ -104,6 +110,15 @@ pub static FORMS: &[Form] = &[
             make: |word, deadline| {
                 Some(Action::RestartContainer { container: RestartableContainer::named(word)?, deadline })
             },
+        }),
+    },
+    Form {
+        name: "reclaim-space",
+        meaning: "keeps a snapshot of etcd beside the journal, compacts its history, defragments every member, one after another, the leader last, and disarms NOSPACE where that freed a fifth; anything else than expected ends it",
+        shape: Shape::With(Detail {
+            key: "store",
+            words: &["etcd"],
+            make: |word, deadline| Some(Action::ReclaimSpace { deadline }).filter(|_| word == "etcd"),
         }),
     },
     Form {
@@ -199,6 +214,8 @@ pub enum ActionClass {
     Harmless,
     /// Touches one service that no member of etcd depends on.
     Service,
+    /// Changes what etcd keeps or how it lies on the disk; each member stands still for a moment, one after another.
+    Data,
     /// Takes a whole machine down, with its member of etcd.
     Disruptive,
 }
@@ -208,6 +225,7 @@ impl fmt::Display for ActionClass {
         f.write_str(match self {
             ActionClass::Harmless => "harmless",
             ActionClass::Service => "service",
+            ActionClass::Data => "data",
             ActionClass::Disruptive => "disruptive",
         })
     }
@@ -222,22 +240,27 @@ impl Action {
             Action::RestartService { .. } | Action::StartService { .. } | Action::RestartContainer { .. } => {
                 ActionClass::Service
             }
+            Action::ReclaimSpace { .. } => ActionClass::Data,
             Action::RebootNode { .. } => ActionClass::Disruptive,
         }
     }
 
-    /// It can take the node's member of etcd down. On Talos etcd is not a static pod, so neither a kubelet's restart nor a
-    /// container's can.
+    /// It can take the node's member of etcd down, or make it stand still. On Talos etcd is not a static pod, so neither a
+    /// kubelet's restart nor a container's can.
     #[must_use]
     pub fn takes_etcd_down(&self) -> bool {
-        matches!(self, Action::RebootNode { .. })
+        matches!(self, Action::RebootNode { .. } | Action::ReclaimSpace { .. })
     }
 
     /// It takes the node's API server down.
     #[must_use]
     pub fn takes_apiserver_down(&self) -> bool {
         let container = RestartableContainer::KubeApiserver;
-        self.takes_etcd_down() || matches!(self, Action::RestartContainer { container: one, .. } if *one == container)
+        match self {
+            Action::RebootNode { .. } => true,
+            Action::RestartContainer { container: one, .. } => *one == container,
+            _ => false,
+        }
     }
 
     /// The node gives up the virtual address, if it holds it: Talos's own goes with the kubelet, kube-vip's with its
@@ -245,7 +268,7 @@ impl Action {
     #[must_use]
     pub fn takes_vip_down(&self) -> bool {
         match self {
-            Action::CollectEvidence | Action::StartService { .. } => false,
+            Action::CollectEvidence | Action::StartService { .. } | Action::ReclaimSpace { .. } => false,
             Action::RestartService { .. } | Action::RestartContainer { .. } | Action::RebootNode { .. } => true,
         }
     }
@@ -258,6 +281,7 @@ impl Action {
             Action::RestartService { deadline, .. }
             | Action::StartService { deadline, .. }
             | Action::RestartContainer { deadline, .. }
+            | Action::ReclaimSpace { deadline }
             | Action::RebootNode { deadline, .. } => *deadline,
         }
     }
@@ -272,6 +296,8 @@ impl Action {
             // The kubelet looks at its containers every second and starts the API server within twenty; kube-vip's lease is
             // 15 s at the most.
             Action::RestartContainer { .. } => Duration::from_secs(25),
+            // The members tell of no alarm as soon as it is disarmed.
+            Action::ReclaimSpace { .. } => Duration::from_secs(5),
             // Talos stops pods and services first; firmware, kernel and etcd's way back come after it.
             Action::RebootNode { .. } => Duration::from_secs(3 * 60),
         }
@@ -285,6 +311,7 @@ impl fmt::Display for Action {
             Action::RestartService { service, .. } => write!(f, "restart-service {}", service.id()),
             Action::StartService { service, .. } => write!(f, "start-service {}", service.id()),
             Action::RestartContainer { container, .. } => write!(f, "restart-container {}", container.name()),
+            Action::ReclaimSpace { .. } => f.write_str("reclaim-space etcd"),
             Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
         }
     }

@@ -50,7 +50,7 @@ variants! {
         Recover(recover), Approve { cluster, run },
     }
     Mode { Observe, Ask, Act }
-    ActionClass { Harmless, Service, Disruptive }
+    ActionClass { Harmless, Service, Data, Disruptive }
     PauseKind { Command, File, Window }
 }
 

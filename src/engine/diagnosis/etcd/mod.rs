@@ -1,6 +1,6 @@
 //! Conditions of the store.
 
-pub(super) mod corrupt;
+pub(crate) mod corrupt;
 pub(super) mod even_voters;
 pub(super) mod fragmented;
 pub(super) mod leader_flapping;

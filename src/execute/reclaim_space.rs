@@ -1,0 +1,186 @@
+//! Makes room in etcd's database, in the order of etcd's maintenance guide: compact, defragment, disarm; a snapshot first.
+//!
+//! It promises to change nothing before every member has answered and the snapshot is whole here; to defragment one member
+//! after another, the leader last, each only while every member answers and follows a leader; and to disarm the alarm only
+//! where the largest database is then smaller by a fifth: where it is not, what fills it is in use, and the alarm would be
+//! back. The alarm is raised at the quota, so what was the largest is the measure. Left out: a larger quota, and what to
+//! delete.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use defib_engine::event::Step;
+use defib_engine::observation::{EtcdStatus, Failure};
+use defib_engine::record::Outcome;
+use defib_engine::time::Human;
+
+use crate::client::Trouble;
+use crate::client::etcd::Member;
+use crate::snapshot;
+
+/// A member says what it knows of itself within this.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// Percent of the largest database before that the largest may have afterwards.
+const LEFT_AT_MOST: u64 = 80;
+const MIB: u64 = 1024 * 1024;
+
+/// Why it stopped.
+enum Stopped {
+    /// Nothing is under way any more.
+    Ended(String),
+    /// What was asked for last may still take place.
+    Unanswered(String),
+}
+
+type Named = (String, Arc<Member>);
+
+pub(super) async fn run(members: &[Named], step: &Step, folder: &Path, deadline: Duration) -> Outcome {
+    let mut done = Vec::new();
+    let until = Instant::now() + deadline;
+    let ended = tokio::time::timeout(deadline, reclaim(members, step, folder, until, &mut done)).await;
+    let so_far = if done.is_empty() { "nothing was changed".to_owned() } else { done.join(", ") };
+    match ended {
+        Ok(Ok(())) => Outcome::Done(so_far),
+        Ok(Err(Stopped::Ended(why))) => Outcome::Failed(format!("{why}; so far: {so_far}")),
+        Ok(Err(Stopped::Unanswered(why))) => Outcome::Unknown(format!("{why}; so far: {so_far}")),
+        Err(_) => Outcome::Unknown(format!("not done within {}; so far: {so_far}", Human(deadline))),
+    }
+}
+
+async fn reclaim(
+    members: &[Named],
+    step: &Step,
+    folder: &Path,
+    until: Instant,
+    done: &mut Vec<String>,
+) -> Result<(), Stopped> {
+    let ended = |why: String| Stopped::Ended(why);
+    let before = statuses(members).await.map_err(ended)?;
+    let source = snapshot::source(&before.iter().collect::<Vec<_>>());
+    let ((name, member), _) = source
+        .and_then(|at| Some((members.get(at)?, before.get(at)?)))
+        .ok_or_else(|| Stopped::Ended("no member can give a snapshot".to_owned()))?;
+    let file = folder.join(format!("{}.db", step.id().0.replace('/', "_")));
+    std::fs::create_dir_all(folder).map_err(|error| Stopped::Ended(format!("{}: {error}", folder.display())))?;
+    snapshot::save(member, &file).await.map_err(|error| Stopped::Ended(error.to_string()))?;
+    done.push(format!("a snapshot of {name} is kept in {}", file.display()));
+
+    // Minutes may have passed since anybody looked.
+    statuses(members).await.map_err(ended)?;
+    let revision = member.compact(until).await.map_err(|trouble| stopped("compaction", name, &trouble))?;
+    done.push(format!("compacted at revision {revision}"));
+    for (name, member) in leader_last(members, &before) {
+        statuses(members).await.map_err(ended)?;
+        member.defragment(until).await.map_err(|trouble| stopped("defragmentation", name, &trouble))?;
+        done.push(format!("{name} defragmented"));
+    }
+    let after = statuses(members).await.map_err(ended)?;
+    let (was, is) = (largest(&before), largest(&after));
+    let sizes = format!("{} MiB of {} MiB are left", is / MIB, was / MIB);
+    if is.saturating_mul(100) > was.saturating_mul(LEFT_AT_MOST) {
+        let why = format!("{sizes}: it is in use, so NOSPACE stays; delete something or raise the quota");
+        return Err(Stopped::Ended(why));
+    }
+    done.push(sizes);
+    let disarmed = member.disarm_no_space(until).await.map_err(|trouble| stopped("disarming", name, &trouble))?;
+    done.push(format!("NOSPACE of {disarmed} members disarmed"));
+    Ok(())
+}
+
+/// What every member says of itself; anything that is not as it should be ends the step.
+async fn statuses(members: &[Named]) -> Result<Vec<EtcdStatus>, String> {
+    let mut statuses = Vec::new();
+    for (name, member) in members {
+        let status = member.status(ASK_WITHIN).await.map_err(|trouble| format!("{name} does not answer: {trouble}"))?;
+        statuses.push(sound(name, status)?);
+    }
+    if statuses.is_empty() {
+        return Err("no etcd is configured: the cluster needs the key etcd".to_owned());
+    }
+    let first = statuses.first().map(|status| status.cluster_id);
+    if statuses.iter().any(|status| Some(status.cluster_id) != first) {
+        return Err("the members belong to different clusters".to_owned());
+    }
+    Ok(statuses)
+}
+
+fn sound(name: &str, status: EtcdStatus) -> Result<EtcdStatus, String> {
+    if let Some(error) = status.errors.iter().find(|error| error.to_ascii_uppercase().contains("CORRUPT")) {
+        return Err(format!("{name} complains: {error}"));
+    }
+    if status.learner {
+        return Err(format!("{name} is a learner"));
+    }
+    if status.leader == 0 {
+        return Err(format!("{name} follows no leader"));
+    }
+    Ok(status)
+}
+
+/// Followers first: while the leader stands still, nobody writes.
+fn leader_last<'a>(members: &'a [Named], statuses: &[EtcdStatus]) -> Vec<&'a Named> {
+    let mut order: Vec<_> = members.iter().zip(statuses).collect();
+    order.sort_by_key(|(_, status)| status.member_id == status.leader);
+    order.into_iter().map(|(member, _)| member).collect()
+}
+
+fn largest(statuses: &[EtcdStatus]) -> u64 {
+    statuses.iter().map(|status| status.db_size_bytes).max().unwrap_or(0)
+}
+
+fn stopped(what: &str, name: &str, trouble: &Trouble) -> Stopped {
+    let why = format!("{what} by {name}: {trouble}");
+    match trouble {
+        Trouble::Failed(Failure::Timeout(_) | Failure::Reset) => Stopped::Unanswered(why),
+        _ => Stopped::Ended(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(member_id: u64, leader: u64) -> EtcdStatus {
+        EtcdStatus {
+            cluster_id: 1,
+            member_id,
+            leader,
+            term: 2,
+            index: 9,
+            applied_index: 9,
+            db_size_bytes: member_id * MIB,
+            db_in_use_bytes: 0,
+            learner: false,
+            errors: Vec::new(),
+            version: "3.6.0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_sound_ends_it() {
+        let corrupt = EtcdStatus { errors: vec!["memberID:1 alarm:CORRUPT ".to_owned()], ..status(1, 1) };
+        let cases = [
+            (corrupt, "cp1 complains: memberID:1 alarm:CORRUPT "),
+            (EtcdStatus { learner: true, ..status(1, 1) }, "cp1 is a learner"),
+            (status(1, 0), "cp1 follows no leader"),
+        ];
+        for (status, why) in cases {
+            assert_eq!(sound("cp1", status).err().as_deref(), Some(why));
+        }
+        let full = EtcdStatus { errors: vec!["memberID:1 alarm:NOSPACE ".to_owned()], ..status(1, 1) };
+        assert!(sound("cp1", full).is_ok());
+    }
+
+    #[test]
+    fn a_call_that_may_have_worked_is_unknown() {
+        let timeout = Trouble::Failed(Failure::Timeout(defib_engine::observation::Stage::Response));
+        assert!(matches!(stopped("compaction", "cp1", &timeout), Stopped::Unanswered(_)));
+        assert!(matches!(stopped("compaction", "cp1", &Trouble::Failed(Failure::Refused)), Stopped::Ended(_)));
+    }
+
+    #[test]
+    fn the_largest_counts() {
+        assert_eq!(largest(&[status(1, 1), status(3, 1), status(2, 1)]), 3 * MIB);
+    }
+}
