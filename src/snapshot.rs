@@ -70,31 +70,47 @@ pub async fn save(member: &Member, file: &Path) -> Result<Saved, SnapshotError> 
     partial.push(".partial");
     let partial = PathBuf::from(partial);
     let wrote = |error| SnapshotError::Write(partial.clone(), error);
-    let mut out = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial) {
+    let out = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(SnapshotError::Exists(partial)),
         opened => opened.map_err(wrote)?,
     };
-    let saved = match receive(&mut snapshot, &mut out, &partial).await {
-        Ok(saved) => durable(&out, &partial, file).map(|()| saved).map_err(wrote),
+    let _unfinished = Unfinished(partial.clone());
+    match receive(&mut snapshot, out, &partial).await {
+        Ok((saved, out)) => {
+            let (partial, file) = (partial.clone(), file.to_owned());
+            let durable = off_loop(move || durable(&out, &partial, &file)).await;
+            durable.map(|()| saved).map_err(wrote)
+        }
         Err(error) => Err(error),
-    };
-    if saved.is_err() {
-        // The error that is told is the one that led here.
-        let _ = std::fs::remove_file(&partial);
     }
-    saved
 }
 
-async fn receive(snapshot: &mut Snapshot, out: &mut File, partial: &Path) -> Result<Saved, SnapshotError> {
+/// A partial file, taken away whether it came to a whole one, to an error, or nobody waits for it any more.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // A whole one took it away already; the error that is told is the one that led here.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn receive(snapshot: &mut Snapshot, mut out: File, partial: &Path) -> Result<(Saved, File), SnapshotError> {
     let mut hash = Trailing::new();
     while let Some(part) = snapshot.part(SILENCE_MAX).await? {
         hash.take(&part);
         if hash.bytes > BYTES_MAX {
             return Err(SnapshotError::TooLarge);
         }
-        out.write_all(&part).map_err(|error| SnapshotError::Write(partial.to_owned(), error))?;
+        let written = off_loop(move || out.write_all(&part).map(|()| out)).await;
+        out = written.map_err(|error| SnapshotError::Write(partial.to_owned(), error))?;
     }
-    hash.end()
+    hash.end().map(|saved| (saved, out))
+}
+
+/// A disk may take its time; the loop of a daemon may not.
+async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// The file first, then its name, then the folder that holds the name. A link takes no name that somebody else took

@@ -10,6 +10,7 @@ use defib::observe::Observer;
 use defib_engine::observation::{EtcdMetrics, Facts, ProbeKind, Seen, TalosMachine, Target};
 use defib_lab::Node;
 use defib_lab::fault::Fault;
+use defib_lab::layout::ETCD_QUOTA_BYTES;
 
 use crate::daemon::fetch;
 use crate::support::{Stage, await_that};
@@ -64,7 +65,8 @@ pub(crate) fn seen(stage: &Stage) {
             assert_eq!(told.has_leader, Some(true));
             leaders += usize::from(told.is_leader.unwrap());
             let start = told.process_start_s.unwrap();
-            assert!(start > 1.7e9 && told.quota_bytes.unwrap() > 1e9 && told.db_size_bytes.unwrap() > 0.0, "{told:?}");
+            assert!(start > 1.7e9 && told.db_size_bytes.unwrap() > 0.0, "{told:?}");
+            assert_eq!(told.quota_bytes, Some(ETCD_QUOTA_BYTES as f64));
             for figure in [told.leader_changes, told.heartbeat_send_failures, told.slow_apply, told.peer_sent_failures]
             {
                 assert!(figure.is_some(), "{told:?}");

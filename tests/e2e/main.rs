@@ -18,6 +18,7 @@ mod isolation;
 mod playbooks;
 mod reboot;
 mod snapshot;
+mod space;
 mod support;
 mod teardown;
 mod traffic;
@@ -54,6 +55,7 @@ const CASES: &[Case] = &[
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
     ("playbooks::a_container_is_restarted_and_a_running_kubelet_left_alone", playbooks::container),
     ("playbooks::a_hung_api_server_is_restarted", playbooks::hung_apiserver),
+    ("space::a_full_etcd_takes_writes_again", space::is_reclaimed),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),
     ("reboot::a_person_has_one_machine_rebooted", reboot::by_a_person),

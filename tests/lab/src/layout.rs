@@ -32,6 +32,8 @@ pub const LIFELINE: ([u8; 4], u16) = ([127, 0, 0, 1], 16443);
 pub const API_PORT: u16 = 6443;
 /// The port of a simulated machined.
 pub const TALOS_PORT: u16 = 50000;
+/// What an etcd may keep, in bytes: many times what the lab needs, and little enough to be filled in a test.
+pub const ETCD_QUOTA_BYTES: u64 = 128 * 1024 * 1024;
 /// The port of an etcd for its clients.
 pub const ETCD_PORT: u16 = 2379;
 

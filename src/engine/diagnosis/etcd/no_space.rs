@@ -1,7 +1,7 @@
 //! The alarm NOSPACE: the database has reached its quota, and etcd refuses every write until someone makes room.
 //!
-//! Read off the members' own `Status`, which needs no quorum; asking for alarms does. The way out is a person's: compact,
-//! defragment each member, disarm the alarm (etcd's maintenance guide); a snapshot first.
+//! Read off the members' own `Status`, which needs no quorum; asking for alarms does. The way out: compact, defragment each
+//! member, disarm the alarm (etcd's maintenance guide); a snapshot first. The playbook `reclaim-space` does that.
 
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;

@@ -1,6 +1,6 @@
 //! The etcd member of a node: TLS for clients and peers, metrics over plain HTTP beside it.
 
-use crate::layout::{ETCD_PORT, Layout, Node};
+use crate::layout::{ETCD_PORT, ETCD_QUOTA_BYTES, Layout, Node};
 
 /// Its command line, the program first.
 pub(crate) fn command(layout: &Layout, node: Node) -> Vec<String> {
@@ -19,6 +19,7 @@ pub(crate) fn command(layout: &Layout, node: Node) -> Vec<String> {
     option("listen-peer-urls", format!("https://{address}:2380"));
     option("initial-advertise-peer-urls", format!("https://{address}:2380"));
     option("listen-metrics-urls", format!("http://{address}:2381"));
+    option("quota-backend-bytes", ETCD_QUOTA_BYTES.to_string());
     option("client-cert-auth", "true".to_owned());
     option("peer-client-cert-auth", "true".to_owned());
     for prefix in ["", "peer-"] {
