@@ -64,7 +64,9 @@ enum Item {
 /// armed.
 #[must_use]
 pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
-    let sources = ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Canary);
+    // Its machines have no hypervisor that could be asked.
+    let not_asked = [ProbeKind::Canary, ProbeKind::HypervisorHost, ProbeKind::HypervisorVm];
+    let sources = ProbeKind::ALL.into_iter().filter(|kind| !not_asked.contains(kind));
     let cluster = ClusterSettings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
         sources: sources.collect(),

@@ -19,6 +19,9 @@ pub(crate) static RULE: Rule = Rule {
         // The log still speaks of the wait of a kubelet that is gone.
         Because::structural("kubelet-down", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
+        // It talks to its own machine's member alone, and gives up without it.
+        Because::structural("etcd-member-down", Relation::SameNode),
+        Because::structural("etcd-member-hung", Relation::SameNode),
         Because::structural("apiserver-oom-killed", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
     ],

@@ -18,6 +18,9 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("kubelet-down", Relation::SameNode),
         Because::structural("kubelet-wedged", Relation::SameNode),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
+        // It talks to its own machine's member alone, and gives up without it.
+        Because::structural("etcd-member-down", Relation::SameNode),
+        Because::structural("etcd-member-hung", Relation::SameNode),
         Because::earned("runtime-unhealthy", Relation::SameNode),
         // The machine's own word for why it is gone, whichever was seen first.
         Because::structural("apiserver-oom-killed", Relation::SameNode),
