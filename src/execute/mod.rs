@@ -51,6 +51,9 @@ impl Executor {
     }
 
     async fn carry_out(&self, step: &Step) -> Outcome {
+        if let Action::Vm { .. } = step.action() {
+            return no_hypervisor(step);
+        }
         if self.clock.tick() >= step.start_before() {
             return Outcome::Withdrawn("it came too late to be started".to_owned());
         }
@@ -76,10 +79,16 @@ impl Executor {
                 let send_before = self.clock.instant(step.start_before());
                 restart_container::run(talos, *container, send_before, *deadline).await
             }
+            Action::Vm { .. } => no_hypervisor(step),
             Action::RebootNode { mode, deadline } => {
                 let send_before = self.clock.instant(step.start_before());
                 reboot_node::run(talos, *mode, send_before, *deadline).await
             }
         }
     }
+}
+
+/// No configuration names a hypervisor yet, so nobody can be asked.
+fn no_hypervisor(step: &Step) -> Outcome {
+    Outcome::Failed(format!("{}: no hypervisor is configured for {}", step.action(), step.node()))
 }

@@ -224,6 +224,7 @@ impl World {
             Action::RestartContainer { container: RestartableContainer::KubeVip, .. } => {
                 (Duration::from_millis(200), Outcome::Failed("no container kube-vip runs".to_owned()))
             }
+            Action::Vm { .. } => (Duration::from_millis(1), Outcome::Failed("no hypervisor is modelled".to_owned())),
             Action::RebootNode { .. } => {
                 node.reboot(now);
                 (Duration::from_millis(300), Outcome::Done("boots".to_owned()))

@@ -27,6 +27,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("start-kubelet", include_str!("../../playbooks/start-kubelet.yaml")),
     ("restart-apiserver", include_str!("../../playbooks/restart-apiserver.yaml")),
     ("unwedge-kubelet", include_str!("../../playbooks/unwedge-kubelet.yaml")),
+    ("prioritise-control-plane", include_str!("../../playbooks/prioritise-control-plane.yaml")),
     ("reclaim-space", include_str!("../../playbooks/reclaim-space.yaml")),
     ("release-vip", include_str!("../../playbooks/release-vip.yaml")),
     ("revive-vip", include_str!("../../playbooks/revive-vip.yaml")),
@@ -34,6 +35,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("reboot-wedged", include_str!("../../playbooks/reboot-wedged.yaml")),
     ("reboot-hung-etcd", include_str!("../../playbooks/reboot-hung-etcd.yaml")),
     ("reboot-unrevived", include_str!("../../playbooks/reboot-unrevived.yaml")),
+    ("revive-vm", include_str!("../../playbooks/revive-vm.yaml")),
+    ("resume-vm", include_str!("../../playbooks/resume-vm.yaml")),
+    ("reset-frozen-vm", include_str!("../../playbooks/reset-frozen-vm.yaml")),
 ];
 
 /// A folder may hold so many.

@@ -295,6 +295,14 @@ fn step(walk: &Walk<'_>, node: &Node) -> Option<Action> {
             walk.problem(detail.place, format!("action {name} takes no details"));
             None
         }
+        (Shape::Timed(_), None) => {
+            walk.problem(place, format!("action {name} needs {{ deadline: … }}"));
+            None
+        }
+        (Shape::Timed(make), Some(detail)) => {
+            let map = walk.map(detail, form.name, &["deadline"])?;
+            Some(make(required_duration(walk, &map, "deadline")?.0))
+        }
         (Shape::With(wanted), None) => {
             walk.problem(place, format!("action {name} needs {{ {}: …, deadline: … }}", wanted.key));
             None

@@ -123,6 +123,17 @@ fn requirement(check: &Check) -> Value {
 fn step(form: &Form) -> Value {
     match &form.shape {
         Shape::Plain(_) => json!({ "const": form.name, "description": form.meaning }),
+        Shape::Timed(_) => {
+            let behind = json!({
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["deadline"],
+                "properties": {
+                    "deadline": { "$ref": "#/$defs/duration", "description": "how long the call may take" },
+                },
+            });
+            named(form.name, form.meaning, &behind)
+        }
         Shape::With(detail) => {
             let behind = json!({
                 "type": "object",

@@ -124,6 +124,7 @@ fn actions(page: &mut String) {
     for form in FORMS {
         let detail = match &form.shape {
             Shape::Plain(_) => String::new(),
+            Shape::Timed(_) => ": { deadline: DURATION }".to_owned(),
             Shape::With(detail) => format!(": {{ {}: {}, deadline: DURATION }}", detail.key, detail.words.join(" or ")),
         };
         let _ = writeln!(page, "| `{}{detail}` | {} |", form.name, form.meaning);

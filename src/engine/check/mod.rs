@@ -14,6 +14,7 @@ mod etcd_member_serving;
 mod etcd_not_corrupt;
 mod fresh;
 mod holds_vip;
+mod hypervisor_reachable;
 mod kube_vip;
 mod memory_suffices;
 mod no_ready_apiserver;
@@ -27,6 +28,7 @@ mod talos_reachable;
 mod two_views;
 mod undisturbed;
 mod vip_settled;
+mod vm_hangs;
 
 use std::fmt;
 use std::time::Duration;
@@ -95,6 +97,8 @@ pub static REQUIREMENTS: &[&Check] = &[
     &kube_vip::ABSENT,
     &vip_settled::CHECK,
     &memory_suffices::CHECK,
+    &hypervisor_reachable::CHECK,
+    &vm_hangs::CHECK,
 ];
 
 /// The requirement with this public name.

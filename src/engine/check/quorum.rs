@@ -2,8 +2,8 @@
 //!
 //! A member *serves* when a linearizable read through it succeeded; it is *incapable* when its process is proven absent
 //! while its machine answers: its port refuses, and Talos, where it is asked, does not say that it runs (it may be reading
-//! its log before it listens, or something on the way refuses for it), or by its hypervisor, which has no process of that
-//! machine, while the member does not answer; all others are *capable*. Without quorum only incapable members' nodes may be touched. A
+//! its log before it listens, or something on the way refuses for it), or by its hypervisor, which says that the machine is
+//! stopped (or paused, for a step that takes nothing down), while the member does not answer; all others are *capable*. Without quorum only incapable members' nodes may be touched. A
 //! step that takes a serving or capable member down needs a majority that serves without it. The denominator is every
 //! voter by the members' own lists, dead ones and those that are not configured too. Members that disagree about their
 //! cluster: hold. Before a member is taken down, a membership that is unknown, disputed or has a learner holds, too.
@@ -69,13 +69,19 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             return Err(Hold { check: CHECK.name, text, lifts: Lift::Patient });
         }
     }
-    // A machine that answers is not the one that is stopped, whatever its name.
+    // A machine that answers is not the one that is stopped, whatever its name. One that is paused is only ever woken, not
+    // reset, without a quorum. What is done to data is done to every member.
+    let takes_down = case.playbook.steps.iter().any(Action::takes_etcd_down);
     if let Ok(vm) = view.vm(case.patient)
-        && vm.state == VmState::Stopped
+        && (vm.state == VmState::Stopped || (vm.state == VmState::Paused && !takes_down))
+        && case.playbook.class() != ActionClass::Data
         && !status.lives()
         && !view.etcd_serving(case.patient)
     {
-        return Ok(format!("{}'s member is dead already: {} says its machine is stopped", case.patient, vm.host));
+        return Ok(format!(
+            "{}'s member takes no part already: {} says its machine is {}",
+            case.patient, vm.host, vm.state
+        ));
     }
     // One read that succeeds proves a majority, whoever else was asked and when.
     if serving == 0 {

@@ -260,10 +260,10 @@ impl Cluster {
     }
 }
 
-/// A reboot that was asked for has taken place: by a boot time, asked for after it, that is later by more than a clock is
+/// A boot that was asked for has taken place: by a boot time, asked for after it, that is later by more than a clock is
 /// set by while it runs. Any other step, and a machine that does not say when it booted, has nothing to show.
 fn has_booted(view: View<'_>, run: &Run, ended: Tick) -> bool {
-    let (Some(Action::RebootNode { .. }), Some(before)) = (run.action(), run.booted_s) else { return true };
+    let (true, Some(before)) = (run.action().is_some_and(Action::boots), run.booted_s) else { return true };
     let Look::Fresh(seen) = view.look_node(&run.patient, ProbeKind::TalosMachine) else { return false };
     let later = |machine: &TalosMachine| machine.boot_time_s > before.saturating_add(BOOTED_LATER_S);
     seen.sent >= ended && view.machine(&run.patient).is_some_and(later)

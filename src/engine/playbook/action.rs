@@ -36,6 +36,13 @@ pub enum Action {
         /// How long all of it may take.
         deadline: Duration,
     },
+    /// Has the hypervisor do something with the patient's virtual machine.
+    Vm {
+        /// What.
+        deed: VmDeed,
+        /// How long the call may take, its task included; the machine takes longer.
+        deadline: Duration,
+    },
     /// Reboots the patient's machine.
     RebootNode {
         /// How.
@@ -61,6 +68,8 @@ pub struct Form {
 pub enum Shape {
     /// Nothing.
     Plain(Action),
+    /// A deadline alone.
+    Timed(fn(Duration) -> Action),
     /// A word and a deadline.
     With(Detail),
 }
@@ -130,6 +139,26 @@ pub static FORMS: &[Form] = &[
             make: |word, deadline| Some(Action::RebootNode { mode: RebootMode::named(word)?, deadline }),
         }),
     },
+    Form {
+        name: "start-vm",
+        meaning: "has the hypervisor start the node's virtual machine, which is stopped; no hypervisor can be configured yet, so it fails",
+        shape: Shape::Timed(|deadline| Action::Vm { deed: VmDeed::Start, deadline }),
+    },
+    Form {
+        name: "resume-vm",
+        meaning: "has the hypervisor wake the node's virtual machine, which is paused; no hypervisor can be configured yet, so it fails",
+        shape: Shape::Timed(|deadline| Action::Vm { deed: VmDeed::Resume, deadline }),
+    },
+    Form {
+        name: "reset-vm",
+        meaning: "has the hypervisor reset the node's virtual machine, as its button would; no hypervisor can be configured yet, so it fails",
+        shape: Shape::Timed(|deadline| Action::Vm { deed: VmDeed::Reset, deadline }),
+    },
+    Form {
+        name: "prioritise-vm",
+        meaning: "has the hypervisor give the node's virtual machine ten times the share of processors that a guest has by default (cpuunits), and nothing else; no hypervisor can be configured yet, so it fails",
+        shape: Shape::Timed(|deadline| Action::Vm { deed: VmDeed::Prioritise, deadline }),
+    },
 ];
 
 /// The form of an action with this public name.
@@ -158,6 +187,33 @@ impl RebootMode {
         match self {
             RebootMode::Default => "default",
             RebootMode::Powercycle => "powercycle",
+        }
+    }
+}
+
+/// What a hypervisor is asked to do with a virtual machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmDeed {
+    /// Starts it.
+    Start,
+    /// Wakes it where it is paused.
+    Resume,
+    /// Resets it: its member of etcd and its API server end at once.
+    Reset,
+    /// Gives it ten times the default share of the host's processors. It takes effect at once, takes nothing down, and is
+    /// drift to whatever else writes that share down.
+    Prioritise,
+}
+
+impl VmDeed {
+    /// The action's public name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            VmDeed::Start => "start-vm",
+            VmDeed::Resume => "resume-vm",
+            VmDeed::Reset => "reset-vm",
+            VmDeed::Prioritise => "prioritise-vm",
         }
     }
 }
@@ -237,11 +293,13 @@ impl Action {
     pub fn class(&self) -> ActionClass {
         match self {
             Action::CollectEvidence => ActionClass::Harmless,
-            Action::RestartService { .. } | Action::StartService { .. } | Action::RestartContainer { .. } => {
-                ActionClass::Service
-            }
+            Action::RestartService { .. }
+            | Action::StartService { .. }
+            | Action::RestartContainer { .. }
+            | Action::Vm { deed: VmDeed::Prioritise, .. } => ActionClass::Service,
             Action::ReclaimSpace { .. } => ActionClass::Data,
-            Action::RebootNode { .. } => ActionClass::Disruptive,
+            // What starts or wakes a whole machine is announced and counted like what takes one down.
+            Action::Vm { .. } | Action::RebootNode { .. } => ActionClass::Disruptive,
         }
     }
 
@@ -249,7 +307,13 @@ impl Action {
     /// kubelet's restart nor a container's can.
     #[must_use]
     pub fn takes_etcd_down(&self) -> bool {
-        matches!(self, Action::RebootNode { .. } | Action::ReclaimSpace { .. })
+        matches!(self, Action::RebootNode { .. } | Action::ReclaimSpace { .. } | Action::Vm { deed: VmDeed::Reset, .. })
+    }
+
+    /// The machine boots: verified by its boot time, too.
+    #[must_use]
+    pub fn boots(&self) -> bool {
+        matches!(self, Action::RebootNode { .. } | Action::Vm { deed: VmDeed::Start | VmDeed::Reset, .. })
     }
 
     /// It takes the node's API server down.
@@ -257,7 +321,7 @@ impl Action {
     pub fn takes_apiserver_down(&self) -> bool {
         let container = RestartableContainer::KubeApiserver;
         match self {
-            Action::RebootNode { .. } => true,
+            Action::RebootNode { .. } | Action::Vm { deed: VmDeed::Reset, .. } => true,
             Action::RestartContainer { container: one, .. } => *one == container,
             _ => false,
         }
@@ -269,6 +333,7 @@ impl Action {
     pub fn takes_vip_down(&self) -> bool {
         match self {
             Action::CollectEvidence | Action::StartService { .. } | Action::ReclaimSpace { .. } => false,
+            Action::Vm { deed, .. } => *deed == VmDeed::Reset,
             Action::RestartService { .. } | Action::RestartContainer { .. } | Action::RebootNode { .. } => true,
         }
     }
@@ -282,6 +347,7 @@ impl Action {
             | Action::StartService { deadline, .. }
             | Action::RestartContainer { deadline, .. }
             | Action::ReclaimSpace { deadline }
+            | Action::Vm { deadline, .. }
             | Action::RebootNode { deadline, .. } => *deadline,
         }
     }
@@ -298,6 +364,10 @@ impl Action {
             Action::RestartContainer { .. } => Duration::from_secs(25),
             // The members tell of no alarm as soon as it is disarmed.
             Action::ReclaimSpace { .. } => Duration::from_secs(5),
+            // The next look at the hypervisor, and the one after it.
+            Action::Vm { deed: VmDeed::Prioritise, .. } => Duration::from_secs(15),
+            Action::Vm { deed: VmDeed::Resume, .. } => Duration::from_secs(35),
+            Action::Vm { .. } => Duration::from_secs(3 * 60),
             // Talos stops pods and services first; firmware, kernel and etcd's way back come after it.
             Action::RebootNode { .. } => Duration::from_secs(3 * 60),
         }
@@ -312,6 +382,7 @@ impl fmt::Display for Action {
             Action::StartService { service, .. } => write!(f, "start-service {}", service.id()),
             Action::RestartContainer { container, .. } => write!(f, "restart-container {}", container.name()),
             Action::ReclaimSpace { .. } => f.write_str("reclaim-space etcd"),
+            Action::Vm { deed, .. } => f.write_str(deed.name()),
             Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
         }
     }

@@ -8,7 +8,7 @@ mod action;
 use std::time::Duration;
 
 pub use action::{
-    Action, ActionClass, Detail, FORMS, Form, RebootMode, RestartableContainer, RestartableService, Shape, form,
+    Action, ActionClass, Detail, FORMS, Form, RebootMode, RestartableContainer, RestartableService, Shape, VmDeed, form,
 };
 
 use crate::check::Check;
