@@ -10,3 +10,6 @@ pub(super) mod vm_paused;
 pub(super) mod vm_stopped;
 pub(super) mod vm_unprioritised;
 pub(super) mod voters_share;
+
+#[cfg(test)]
+mod tests;
