@@ -29,6 +29,7 @@ const LIFELINE_BYTES: &str = "defib_lifeline_bytes_total";
 const LIFELINE_NOT_TAKEN: &str = "defib_lifeline_not_taken_total";
 const HEARTBEAT: &str = "defib_heartbeat_timestamp_seconds";
 const BUILD: &str = "defib_build_info";
+const MODEL: &str = "defib_model";
 
 /// Seconds: from a held loopback connection to the longest deadline.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0];
@@ -66,6 +67,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(BUILD, "1, with the version");
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// Says that everything which is measured here is of a model. A daemon has no such metric.
+pub fn of_a_model() {
+    describe_gauge!(MODEL, "1 where the clusters are a model: a rehearsal, which alerts leave out");
+    gauge!(MODEL).set(1.0);
 }
 
 /// Counts what goes into the engine: probes, and what was suspected between them.

@@ -133,6 +133,7 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
     let mut listening = None;
     if let Some(address) = rehearsal.listen {
         let recorder = metrics::install()?;
+        metrics::of_a_model();
         let listener = web::bind(address).await.map_err(|source| DaemonError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| DaemonError::Listen { address, source })?;
         tell(clock.now().wall, Told::Listening(address));

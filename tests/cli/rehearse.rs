@@ -139,9 +139,14 @@ fn a_rehearsal_that_goes_on_answers_as_a_daemon_does_and_says_that_it_is_a_model
     pausing.arg("--config").arg(&config).args(["pause", "--reason", "a word", "--for", "1h", "--output", "json"]);
     let paused: Value = serde_json::from_str(&said(pausing.output().unwrap()).1).unwrap();
     assert_eq!((&paused["model"], &paused["answer"]), (&Value::Bool(true), &Value::from("done")), "{paused:#}");
-    let mut stream = std::net::TcpStream::connect(&free).unwrap();
-    write!(stream, "GET /clusters/model HTTP/1.1\r\nHost: {free}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
+    let get = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&free).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {free}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    };
+    let (page, figures) = (get("/clusters/model"), get("/metrics"));
     assert!(page.contains("id=\"model\"") && page.contains("MODEL model"), "{page}");
+    assert!(figures.contains("\ndefib_model 1\n"), "{figures}");
 }
