@@ -39,6 +39,36 @@ fn events() -> Vec<Event> {
     events
 }
 
+/// What a hypervisor would tell: the model has none.
+fn hypervisor() -> Vec<Event> {
+    use defib_engine::observation::{Facts, HypervisorHost, Observation, Path, Seen, Target, VirtualMachine, VmState};
+    let seen = |kind, facts| {
+        let target = Target::Node(CLUSTER.to_owned(), "cp1".to_owned());
+        let (sent, at) = (Tick(1_000), Tick(1_002));
+        Event::Observed(Observation { target, path: Path::Hypervisor, kind, sent, at, seen: Seen::Healthy(facts) })
+    };
+    let host = HypervisorHost {
+        name: "pve1".to_owned(),
+        cpu_percent: 0.1 + 0.2,
+        cpus_promised: 80,
+        ..HypervisorHost::default()
+    };
+    let vm = |state: VmState| VirtualMachine {
+        host: "pve1".to_owned(),
+        state,
+        stopped_by: Some("root@pam".to_owned()),
+        lock: Some("backup".to_owned()),
+        cpu_units: 100,
+        cpu_percent: Some(1.0 / 3.0),
+        ..VirtualMachine::default()
+    };
+    let states =
+        [VmState::Running, VmState::Stopped, VmState::Paused, VmState::IoError, VmState::Other("x".to_owned())];
+    let vms = states.map(|state| seen(ProbeKind::HypervisorVm, Facts::HypervisorVm(Box::new(vm(state)))));
+    let host = seen(ProbeKind::HypervisorHost, Facts::HypervisorHost(Box::new(host)));
+    vms.into_iter().chain([host]).collect()
+}
+
 fn read(bytes: &[u8]) -> Result<Recording, RecordingError> {
     Recording::from(BufReader::new(bytes), Path::new("prod.recording"))
 }
@@ -70,7 +100,8 @@ fn recording() -> Vec<u8> {
 
 #[test]
 fn every_event_comes_back_as_it_was() {
-    let events = events();
+    let mut events = events();
+    events.extend(hypervisor());
     for kind in ProbeKind::ALL {
         let has = |event: &&Event| matches!(event, Event::Observed(seen) if seen.kind == kind);
         assert!(events.iter().any(|event| has(&event)), "nothing was asked by {}", kind.name());
