@@ -159,13 +159,17 @@ impl Trailing {
     }
 }
 
+/// What a member says where its data is called corrupt.
+pub(crate) fn called_corrupt(status: &EtcdStatus) -> Option<&str> {
+    let corrupt = |error: &&String| error.to_ascii_uppercase().contains("CORRUPT");
+    status.errors.iter().find(corrupt).map(String::as_str)
+}
+
 /// Whom to take it from: a voter whose data nobody calls corrupt and who is not left behind; a follower before the leader,
 /// the newest first.
 #[must_use]
 pub fn source(members: &[&EtcdStatus]) -> Option<usize> {
-    let sound = |status: &EtcdStatus| {
-        !status.learner && !status.errors.iter().any(|error| error.to_ascii_uppercase().contains("CORRUPT"))
-    };
+    let sound = |status: &EtcdStatus| !status.learner && called_corrupt(status).is_none();
     let fit = || members.iter().enumerate().filter(|(_, status)| sound(status));
     let newest = fit().map(|(_, status)| status.applied_index).max()?;
     fit()

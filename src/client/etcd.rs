@@ -1,7 +1,8 @@
 //! One etcd member, asked directly.
 //!
 //! etcd-client does the talking, over a connection of ours ([`Held`]): its own would balance over several members and
-//! dial again by itself. It is made once a connection, for it holds a client of each of etcd's services. Answers are bounded by tonic's 4 MiB. What changes etcd is `change`'s.
+//! dial again by itself. It is made once a connection, for it holds a client of each of etcd's services. Answers are bounded
+//! by tonic's 4 MiB. What changes etcd is `change`'s.
 
 mod change;
 
@@ -56,34 +57,38 @@ impl Member {
         Member { held: self.held.with_bell(bell), ..self }
     }
 
+    /// Asks over the held connection, or over a new one.
+    async fn ask<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        deadline: Duration,
+        question: impl Fn(Arc<Client>) -> F,
+    ) -> Result<T, Trouble> {
+        self.held.ask(|until| self.credential.client_config(until), deadline, question).await
+    }
+
     /// What the member says of itself. It answers alone: without quorum too.
     ///
     /// # Errors
     /// [`Trouble`].
     pub async fn status(&self, deadline: Duration) -> Result<EtcdStatus, Trouble> {
-        self.held
-            .ask(
-                |until| self.credential.client_config(until),
-                deadline,
-                |client| async move {
-                    let answer = client.maintenance_client().status().await.map_err(status_of)?;
-                    let header = answer.header();
-                    Ok(EtcdStatus {
-                        cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
-                        member_id: header.map_or(0, etcd_client::ResponseHeader::member_id),
-                        leader: answer.leader(),
-                        term: answer.raft_term(),
-                        index: answer.raft_index(),
-                        applied_index: answer.raft_applied_index(),
-                        db_size_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
-                        db_in_use_bytes: u64::try_from(answer.raft_used_db_size()).unwrap_or(0),
-                        learner: answer.is_learner(),
-                        errors: complaints(answer.errors()),
-                        version: detail(answer.version()),
-                    })
-                },
-            )
-            .await
+        self.ask(deadline, |client| async move {
+            let answer = client.maintenance_client().status().await.map_err(status_of)?;
+            let header = answer.header();
+            Ok(EtcdStatus {
+                cluster_id: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
+                member_id: header.map_or(0, etcd_client::ResponseHeader::member_id),
+                leader: answer.leader(),
+                term: answer.raft_term(),
+                index: answer.raft_index(),
+                applied_index: answer.raft_applied_index(),
+                db_size_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
+                db_in_use_bytes: u64::try_from(answer.raft_used_db_size()).unwrap_or(0),
+                learner: answer.is_learner(),
+                errors: complaints(answer.errors()),
+                version: detail(answer.version()),
+            })
+        })
+        .await
     }
 
     /// Who is in the cluster, from the member's own store: without quorum too.
@@ -91,27 +96,22 @@ impl Member {
     /// # Errors
     /// [`Trouble`].
     pub async fn members(&self, deadline: Duration) -> Result<EtcdMembers, Trouble> {
-        self.held
-            .ask(
-                |until| self.credential.client_config(until),
-                deadline,
-                |client| async move {
-                    // etcd-client asks for the serializable form.
-                    let answer = client.cluster_client().member_list().await.map_err(status_of)?;
-                    let member = |member: &etcd_client::Member| EtcdMember {
-                        id: member.id(),
-                        name: detail(member.name()),
-                        learner: member.is_learner(),
-                        peer_urls: urls(member.peer_urls()),
-                        client_urls: urls(member.client_urls()),
-                    };
-                    Ok(EtcdMembers {
-                        cluster_id: answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id),
-                        members: answer.members().iter().take(MEMBERS_MAX).map(member).collect(),
-                    })
-                },
-            )
-            .await
+        self.ask(deadline, |client| async move {
+            // etcd-client asks for the serializable form.
+            let answer = client.cluster_client().member_list().await.map_err(status_of)?;
+            let member = |member: &etcd_client::Member| EtcdMember {
+                id: member.id(),
+                name: detail(member.name()),
+                learner: member.is_learner(),
+                peer_urls: urls(member.peer_urls()),
+                client_urls: urls(member.client_urls()),
+            };
+            Ok(EtcdMembers {
+                cluster_id: answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id),
+                members: answer.members().iter().take(MEMBERS_MAX).map(member).collect(),
+            })
+        })
+        .await
     }
 
     /// Reads one key.
@@ -126,16 +126,11 @@ impl Member {
         };
         // The length of the value is nobody's business: only the answer counts.
         let options = options.with_count_only();
-        self.held
-            .ask(
-                |until| self.credential.client_config(until),
-                deadline,
-                |client| {
-                    let options = Some(options.clone());
-                    async move { client.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
-                },
-            )
-            .await
+        self.ask(deadline, |client| {
+            let options = Some(options.clone());
+            async move { client.kv_client().get(KEY, options).await.map(drop).map_err(status_of) }
+        })
+        .await
     }
 
     /// Begins a snapshot of the member's own store; without quorum too. `deadline` is until the stream begins.
@@ -144,12 +139,7 @@ impl Member {
     /// [`Trouble`].
     pub async fn snapshot(&self, deadline: Duration) -> Result<Snapshot, Trouble> {
         let stream = self
-            .held
-            .ask(
-                |until| self.credential.client_config(until),
-                deadline,
-                |client| async move { client.maintenance_client().snapshot().await.map_err(status_of) },
-            )
+            .ask(deadline, |client| async move { client.maintenance_client().snapshot().await.map_err(status_of) })
             .await?;
         Ok(Snapshot { stream })
     }

@@ -145,6 +145,11 @@ impl ProbeKind {
     /// What only a hypervisor tells. No configuration names one yet, so the program itself asks for neither.
     pub const HYPERVISOR: [ProbeKind; 2] = [ProbeKind::HypervisorHost, ProbeKind::HypervisorVm];
 
+    /// What can be asked without a hypervisor, in order.
+    pub fn without_hypervisor() -> impl Iterator<Item = ProbeKind> {
+        ProbeKind::ALL.into_iter().filter(|kind| !ProbeKind::HYPERVISOR.contains(kind))
+    }
+
     /// The public name, as in configuration, scenarios, metrics and the reference.
     #[must_use]
     pub fn name(self) -> &'static str {

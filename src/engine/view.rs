@@ -10,8 +10,8 @@ use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
-    HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, TalosMachine, TalosServices, Target,
-    VirtualMachine, Why,
+    Filesystem, HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, TalosMachine,
+    TalosServices, Target, VirtualMachine, Why,
 };
 use crate::settings::ClusterSettings;
 use crate::time::{Human, Tick, UnixMs};
@@ -345,6 +345,18 @@ impl<'a> View<'a> {
         match self.look_node(node, ProbeKind::TalosMachine).facts() {
             Some(Facts::TalosMachine(facts)) => Some(facts),
             _ => None,
+        }
+    }
+
+    /// The filesystems on a node's own disks; one at least.
+    ///
+    /// # Errors
+    /// Why nothing is known of them, in words.
+    pub fn filesystems(&self, node: &NodeName) -> Result<&'a [Filesystem], String> {
+        match self.machine(node) {
+            None => Err(self.why(node, ProbeKind::TalosMachine)),
+            Some(machine) if machine.filesystems.is_empty() => Err("talos.machine: no filesystem was told".to_owned()),
+            Some(machine) => Ok(&machine.filesystems),
         }
     }
 

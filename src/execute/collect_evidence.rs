@@ -30,7 +30,7 @@ pub(super) async fn run(talos: &Talos, step: &Step, folder: &Path) -> Outcome {
             let _ = writeln!(text, "{error}");
         }
     }
-    let file = folder.join(format!("{}.txt", step.id().0.replace('/', "_")));
+    let file = super::kept(folder, step, "txt");
     let kept = file.clone();
     let folder = folder.to_owned();
     let write = move || std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, text));

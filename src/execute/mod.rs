@@ -10,7 +10,7 @@ mod restart_container;
 mod restart_service;
 mod start_service;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use defib_engine::event::{Event, Step};
@@ -51,41 +51,42 @@ impl Executor {
     }
 
     async fn carry_out(&self, step: &Step) -> Outcome {
-        if let Action::Vm { .. } = step.action() {
-            return no_hypervisor(step);
-        }
-        if self.clock.tick() >= step.start_before() {
-            return Outcome::Withdrawn("it came too late to be started".to_owned());
-        }
-        if let Action::ReclaimSpace { deadline } = step.action() {
-            let members = self.observer.members(step.cluster());
-            return reclaim_space::run(&members, step, &self.evidence, *deadline).await;
-        }
-        let Some(talos) = self.observer.talos(step.cluster(), step.node()) else {
-            return Outcome::Failed(format!("no Talos API is configured for {}", step.node()));
+        self.attempt(step).await.unwrap_or_else(|not_started| not_started)
+    }
+
+    /// How the step ended; as an error where it was not started.
+    async fn attempt(&self, step: &Step) -> Result<Outcome, Outcome> {
+        let late = self.clock.tick() >= step.start_before();
+        let send_before = self.clock.instant(step.start_before());
+        let talos = || {
+            let talos = self.observer.talos(step.cluster(), step.node());
+            talos.ok_or_else(|| Outcome::Failed(format!("no Talos API is configured for {}", step.node())))
         };
-        match step.action() {
-            Action::ReclaimSpace { .. } => Outcome::Withdrawn("it is no step of one machine".to_owned()),
-            Action::CollectEvidence => collect_evidence::run(talos, step, &self.evidence).await,
+        Ok(match step.action() {
+            Action::Vm { .. } => return Err(no_hypervisor(step)),
+            _ if late => return Err(Outcome::Withdrawn("it came too late to be started".to_owned())),
+            Action::ReclaimSpace { deadline } => {
+                let members = self.observer.members(step.cluster());
+                reclaim_space::run(&members, step, &self.evidence, *deadline).await
+            }
+            Action::CollectEvidence => collect_evidence::run(talos()?, step, &self.evidence).await,
             Action::RestartService { service, deadline } => {
-                let send_before = self.clock.instant(step.start_before());
-                restart_service::run(talos, *service, send_before, *deadline).await
+                restart_service::run(talos()?, *service, send_before, *deadline).await
             }
             Action::StartService { service, deadline } => {
-                let send_before = self.clock.instant(step.start_before());
-                start_service::run(talos, *service, send_before, *deadline).await
+                start_service::run(talos()?, *service, send_before, *deadline).await
             }
             Action::RestartContainer { container, deadline } => {
-                let send_before = self.clock.instant(step.start_before());
-                restart_container::run(talos, *container, send_before, *deadline).await
+                restart_container::run(talos()?, *container, send_before, *deadline).await
             }
-            Action::Vm { .. } => no_hypervisor(step),
-            Action::RebootNode { mode, deadline } => {
-                let send_before = self.clock.instant(step.start_before());
-                reboot_node::run(talos, *mode, send_before, *deadline).await
-            }
-        }
+            Action::RebootNode { mode, deadline } => reboot_node::run(talos()?, *mode, send_before, *deadline).await,
+        })
     }
+}
+
+/// The file in which a step keeps what it brings.
+fn kept(folder: &Path, step: &Step, end: &str) -> PathBuf {
+    folder.join(format!("{}.{end}", step.id().0.replace('/', "_")))
 }
 
 /// No configuration names a hypervisor yet, so nobody can be asked.

@@ -55,27 +55,26 @@ async fn reclaim(
     until: Instant,
     done: &mut Vec<String>,
 ) -> Result<(), Stopped> {
-    let ended = |why: String| Stopped::Ended(why);
-    let before = statuses(members).await.map_err(ended)?;
+    let before = statuses(members).await.map_err(Stopped::Ended)?;
     let source = snapshot::source(&before.iter().collect::<Vec<_>>());
-    let ((name, member), _) = source
-        .and_then(|at| Some((members.get(at)?, before.get(at)?)))
+    let (name, member) = source
+        .and_then(|at| members.get(at))
         .ok_or_else(|| Stopped::Ended("no member can give a snapshot".to_owned()))?;
-    let file = folder.join(format!("{}.db", step.id().0.replace('/', "_")));
+    let file = super::kept(folder, step, "db");
     std::fs::create_dir_all(folder).map_err(|error| Stopped::Ended(format!("{}: {error}", folder.display())))?;
     snapshot::save(member, &file).await.map_err(|error| Stopped::Ended(error.to_string()))?;
     done.push(format!("a snapshot of {name} is kept in {}", file.display()));
 
     // Minutes may have passed since anybody looked.
-    statuses(members).await.map_err(ended)?;
+    statuses(members).await.map_err(Stopped::Ended)?;
     let revision = member.compact(until).await.map_err(|trouble| stopped("compaction", name, &trouble))?;
     done.push(format!("compacted at revision {revision}"));
     for (name, member) in leader_last(members, &before) {
-        statuses(members).await.map_err(ended)?;
+        statuses(members).await.map_err(Stopped::Ended)?;
         member.defragment(until).await.map_err(|trouble| stopped("defragmentation", name, &trouble))?;
         done.push(format!("{name} defragmented"));
     }
-    let after = statuses(members).await.map_err(ended)?;
+    let after = statuses(members).await.map_err(Stopped::Ended)?;
     let (was, is) = (largest(&before), largest(&after));
     let sizes = format!("{} MiB of {} MiB are left", is / MIB, was / MIB);
     if is.saturating_mul(100) > was.saturating_mul(LEFT_AT_MOST) {
@@ -106,7 +105,7 @@ async fn statuses(members: &[Named]) -> Result<Vec<EtcdStatus>, String> {
 }
 
 fn sound(name: &str, status: EtcdStatus) -> Result<EtcdStatus, String> {
-    if let Some(error) = status.errors.iter().find(|error| error.to_ascii_uppercase().contains("CORRUPT")) {
+    if let Some(error) = snapshot::called_corrupt(&status) {
         return Err(format!("{name} complains: {error}"));
     }
     if status.learner {

@@ -167,11 +167,7 @@ pub fn saved(opened: &Opened, boot: Option<&Boot>) -> Saved {
         playbook: intent.playbook.clone(),
         run: intent.run.clone(),
         // A class that is not known is taken for the worst.
-        class: match intent.class.as_str() {
-            "service" => ActionClass::Service,
-            "data" => ActionClass::Data,
-            _ => ActionClass::Disruptive,
-        },
+        class: ActionClass::named(&intent.class).unwrap_or(ActionClass::Disruptive),
         at: UnixMs(intent.reserved_at_ms),
         age: age(intent.reserved_boot.as_ref(), boot),
     };

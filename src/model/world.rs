@@ -65,8 +65,7 @@ enum Item {
 #[must_use]
 pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
     // Its machines have no hypervisor that could be asked.
-    let not_asked = [ProbeKind::Canary, ProbeKind::HypervisorHost, ProbeKind::HypervisorVm];
-    let sources = ProbeKind::ALL.into_iter().filter(|kind| !not_asked.contains(kind));
+    let sources = ProbeKind::without_hypervisor().filter(|kind| *kind != ProbeKind::Canary);
     let cluster = ClusterSettings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
         sources: sources.collect(),

@@ -224,14 +224,13 @@ impl Observer {
     /// etcd is configured.
     #[must_use]
     pub fn members(&self, cluster: &str) -> Vec<(String, Arc<Member>)> {
-        let of = |(target, kind): &&(Target, ProbeKind)| {
-            *kind == ProbeKind::EtcdStatus && matches!(target, Target::Node(known, _) if known == cluster)
-        };
-        let member = |((target, _), probe): (&(Target, ProbeKind), &Probe)| match &probe.client {
-            Client::Etcd(member) => Some((target.node()?.clone(), Arc::clone(member))),
+        let member = |((target, kind), probe): (&(Target, ProbeKind), &Probe)| match (target, &probe.client) {
+            (Target::Node(of, node), Client::Etcd(member)) if of == cluster && *kind == ProbeKind::EtcdStatus => {
+                Some((node.clone(), Arc::clone(member)))
+            }
             _ => None,
         };
-        self.probes.iter().filter(|(key, _)| of(key)).filter_map(member).collect()
+        self.probes.iter().filter_map(member).collect()
     }
 
     /// The clock that stamps observations.

@@ -2,9 +2,11 @@
 //!
 //! It is for editors: names, keys and shapes. What takes two keys to judge, or two files, is the lint's (`set`, `read`).
 
+use std::collections::BTreeMap;
+
 use defib_engine::check::{Check, REQUIREMENTS};
 use defib_engine::diagnosis;
-use defib_engine::playbook::{FORMS, Form, Shape};
+use defib_engine::playbook::{Detail, FORMS, Form, Shape};
 use serde_json::{Value, json};
 
 use super::read::{CLEARED_MAX, KEYS, REQUIRE_MAX, STEPS_MAX, VETO};
@@ -123,30 +125,24 @@ fn requirement(check: &Check) -> Value {
 fn step(form: &Form) -> Value {
     match &form.shape {
         Shape::Plain(_) => json!({ "const": form.name, "description": form.meaning }),
-        Shape::Timed(_) => {
-            let behind = json!({
-                "type": "object",
-                "additionalProperties": false,
-                "required": ["deadline"],
-                "properties": {
-                    "deadline": { "$ref": "#/$defs/duration", "description": "how long the call may take" },
-                },
-            });
-            named(form.name, form.meaning, &behind)
-        }
-        Shape::With(detail) => {
-            let behind = json!({
-                "type": "object",
-                "additionalProperties": false,
-                "required": [detail.key, "deadline"],
-                "properties": {
-                    detail.key: { "enum": detail.words },
-                    "deadline": { "$ref": "#/$defs/duration", "description": "how long the call may take" },
-                },
-            });
-            named(form.name, form.meaning, &behind)
-        }
+        Shape::Timed(_) => timed(form, None),
+        Shape::With(detail) => timed(form, Some(detail)),
     }
+}
+
+/// A step with a deadline, and with a word where it has one.
+fn timed(form: &Form, word: Option<&Detail>) -> Value {
+    let deadline = json!({ "$ref": "#/$defs/duration", "description": "how long the call may take" });
+    let word = word.map(|word| (word.key, json!({ "enum": word.words })));
+    let (required, properties): (Vec<_>, BTreeMap<_, _>) =
+        word.into_iter().chain([("deadline", deadline)]).map(|(key, value)| (key, (key, value))).unzip();
+    let behind = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+    });
+    named(form.name, form.meaning, &behind)
 }
 
 /// `name: …`, alone in its map.

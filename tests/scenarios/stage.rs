@@ -84,8 +84,7 @@ impl Stage {
         let mut clauses = rest.split("; ");
         let nodes: Vec<NodeName> = clauses.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
         let mut own = ClusterSettings { nodes: nodes.clone(), ..ClusterSettings::default() };
-        let unasked = |kind: &ProbeKind| *kind == ProbeKind::Vip || ProbeKind::HYPERVISOR.contains(kind);
-        own.sources = ProbeKind::ALL.into_iter().filter(|kind| !unasked(kind)).collect();
+        own.sources = ProbeKind::without_hypervisor().filter(|kind| *kind != ProbeKind::Vip).collect();
         let playbooks =
             defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())?;
         let mut settings = Settings { playbooks, ..Settings::default() };

@@ -229,7 +229,7 @@ impl Script {
         let liveness_probes = !lottery.one_in(4);
         let from_s = QUIET_S + lottery.between(0, 60);
         let single = Single::of(lottery, nodes, from_s);
-        let calm_s = single.bound.as_secs() + CLOSES_WITHIN_S;
+        let calm_s = single.bound_s + CLOSES_WITHIN_S;
         let lasts_s = single.counts_from_s() + calm_s;
         let mut cues = vec![(7, Cue::Begin), (single.from_s, Cue::Break(single.fault.clone()))];
         cues.extend(single.to_s.map(|at| (at, Cue::Mend(single.fault.clone()))));

@@ -189,7 +189,7 @@ impl Watch {
         let well = if ships { seen } else { well };
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
         if deed.action.class() == ActionClass::Data {
-            if !self.full_lately(now) {
+            if self.full.is_none_or(|full| now.since(full) > KNOWN_WITHIN) {
                 found.push(("healthy-left-alone", format!("{} while no member's database is full", deed.id)));
             }
         } else if own_ready && well && ran(node.kubelet) && ran(node.etcd) {
@@ -212,10 +212,6 @@ impl Watch {
             found.extend(self.budget(deed, settings, &playbook, intended));
         }
         found
-    }
-
-    fn full_lately(&self, now: Tick) -> bool {
-        self.full.is_some_and(|full| now.since(full) <= KNOWN_WITHIN)
     }
 
     /// The windows, counted over what was truly started since it was intended, by a clock that never jumps.

@@ -3,9 +3,9 @@
 //! `SEEDS=n` plays n seeds chosen afresh, besides those that once found something; `SEED=n` plays one and prints its story.
 //! A seed gives the cluster, its playbooks (the shipped ones, or some that wait for nothing and require nothing), the mode,
 //! the faults, what people do meanwhile, the kills, the jumps of the clock and the journal's moods; or, one time in five,
-//! one fault alone, which must be repaired within its bound. After every step the
-//! invariants are judged. `WITHOUT=guard` leaves a guard out until some seed finds that it is missing; where nothing is
-//! asked for, every guard is left out in turn after them.
+//! one fault alone, which must be repaired within its bound. After every step the invariants are judged. `WITHOUT=guard`
+//! leaves a guard out until some seed finds that it is missing; where nothing is asked for, every guard is left out in turn
+//! after them.
 
 #![expect(clippy::print_stdout, reason = "the verdict of a test")]
 
@@ -106,15 +106,15 @@ impl Tally {
         }
     }
 
-    /// Counts a trouble that came alone; `well_s`: how long it took until all was well for good.
-    fn repaired(&mut self, single: &Single, well_s: Option<u64>) {
+    /// Counts a trouble that came alone; `well_s`: how long it took until all was well for good. Whether that was in time.
+    fn repaired(&mut self, single: &Single, well_s: Option<u64>) -> bool {
         let repairs = self.repairs.entry(single.fault.kind.name()).or_default();
         repairs.plays += 1;
-        repairs.bound_s = single.bound.as_secs();
-        if let Some(well_s) = well_s {
-            repairs.longest_s = repairs.longest_s.max(well_s);
-            repairs.within += u64::from(well_s <= repairs.bound_s);
-        }
+        repairs.bound_s = single.bound_s;
+        repairs.longest_s = repairs.longest_s.max(well_s.unwrap_or(0));
+        let in_time = well_s.is_some_and(|well_s| well_s <= single.bound_s);
+        repairs.within += u64::from(in_time);
+        in_time
     }
 }
 
@@ -309,15 +309,10 @@ fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, reco
     if let Some(single) = &script.single {
         let from_s = single.counts_from_s();
         let well_s = well_since_s.map(|well_s: u64| well_s.saturating_sub(from_s));
-        tally.repaired(single, well_s);
-        if well_s.is_none_or(|well_s| well_s > single.bound.as_secs()) {
+        if !tally.repaired(single, well_s) {
             let took = well_s.map_or_else(|| "never".to_owned(), |well_s| format!("{well_s} s"));
-            let text = format!("all was well after {took}, and {:?} are allowed", single.bound);
-            tally.violations.push((
-                seed,
-                Tick(script.lasts_s * 1_000),
-                ("repaired", format!("{}: {text}", single.fault)),
-            ));
+            let text = format!("{}: all was well after {took}, and {}s are allowed", single.fault, single.bound_s);
+            tally.violations.push((seed, Tick(script.lasts_s * 1_000), ("repaired", text)));
         }
     }
     tally.seeds += 1;

@@ -3,8 +3,6 @@
 //! A bound counts from the fault where the cluster, or defib, can undo it; from the end of the fault where only somebody else
 //! can (a disk, a hypervisor, a network). It is the sum of what has to happen, each at its longest: no measurement.
 
-use std::time::Duration;
-
 use defib::model::fault::{Fault, KINDS, Kind};
 use defib::model::lottery::Lottery;
 
@@ -15,7 +13,7 @@ pub(crate) struct Single {
     pub(crate) from_s: u64,
     /// When somebody else ends it; none: nobody does.
     pub(crate) to_s: Option<u64>,
-    pub(crate) bound: Duration,
+    pub(crate) bound_s: u64,
 }
 
 /// Who can undo a fault.
@@ -78,7 +76,7 @@ impl Single {
             Undone::Inside => None,
             Undone::Outside => Some(from_s + lasts_s),
         };
-        Single { fault: Fault { kind, node }, from_s, to_s, bound: Duration::from_secs(bound_s) }
+        Single { fault: Fault { kind, node }, from_s, to_s, bound_s }
     }
 
     /// From when the bound counts.

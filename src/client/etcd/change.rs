@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use etcd_client::{AlarmAction, AlarmOptions, AlarmType, CompactionOptions, GetOptions};
 use tonic::{Code, Status};
 
-use super::{KEY, Member, status_of};
+use super::{KEY, MEMBERS_MAX, Member, status_of};
 use crate::client::Trouble;
 
 impl Member {
@@ -16,23 +16,18 @@ impl Member {
     /// # Errors
     /// [`Trouble`].
     pub async fn compact(&self, until: Instant) -> Result<i64, Trouble> {
-        self.held
-            .ask(
-                |until| self.credential.client_config(until),
-                left(until),
-                |client| async move {
-                    let mut kv = client.kv_client();
-                    let newest = kv.get(KEY, Some(GetOptions::new().with_count_only())).await.map_err(status_of)?;
-                    let revision = newest.header().map_or(0, etcd_client::ResponseHeader::revision);
-                    let options = CompactionOptions::new().with_physical();
-                    match kv.compact(revision, Some(options)).await.map_err(status_of) {
-                        Ok(_) => Ok(revision),
-                        Err(status) if is_compacted(&status) => Ok(revision),
-                        Err(status) => Err(status),
-                    }
-                },
-            )
-            .await
+        self.ask(left(until), |client| async move {
+            let mut kv = client.kv_client();
+            let newest = kv.get(KEY, Some(GetOptions::new().with_count_only())).await.map_err(status_of)?;
+            let revision = newest.header().map_or(0, etcd_client::ResponseHeader::revision);
+            let options = CompactionOptions::new().with_physical();
+            match kv.compact(revision, Some(options)).await.map_err(status_of) {
+                Ok(_) => Ok(revision),
+                Err(status) if is_compacted(&status) => Ok(revision),
+                Err(status) => Err(status),
+            }
+        })
+        .await
     }
 
     /// Rewrites the member's database without its holes; it answers nobody meanwhile.
@@ -40,13 +35,10 @@ impl Member {
     /// # Errors
     /// [`Trouble`].
     pub async fn defragment(&self, until: Instant) -> Result<(), Trouble> {
-        self.held
-            .ask(
-                |until| self.credential.client_config(until),
-                left(until),
-                |client| async move { client.maintenance_client().defragment().await.map(drop).map_err(status_of) },
-            )
-            .await
+        self.ask(left(until), |client| async move {
+            client.maintenance_client().defragment().await.map(drop).map_err(status_of)
+        })
+        .await
     }
 
     /// Ends the alarm NOSPACE of every member that raised it; answers how many.
@@ -54,34 +46,21 @@ impl Member {
     /// # Errors
     /// [`Trouble`].
     pub async fn disarm_no_space(&self, until: Instant) -> Result<usize, Trouble> {
-        self.held
-            .ask(
-                |until| self.credential.client_config(until),
-                left(until),
-                |client| async move {
-                    let mut maintenance = client.maintenance_client();
-                    let raised = maintenance.alarm(AlarmAction::Get, AlarmType::Nospace, None).await;
-                    let raised = raised.map_err(status_of)?;
-                    let full = |alarm: &&etcd_client::AlarmMember| alarm.alarm() == AlarmType::Nospace;
-                    let members: Vec<u64> = raised
-                        .alarms()
-                        .iter()
-                        .filter(full)
-                        .take(super::super::etcd::MEMBERS_MAX)
-                        .map(|one| one.member_id())
-                        .collect();
-                    for member in &members {
-                        let mut of = AlarmOptions::new();
-                        of.with_member(*member);
-                        maintenance
-                            .alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(of))
-                            .await
-                            .map_err(status_of)?;
-                    }
-                    Ok(members.len())
-                },
-            )
-            .await
+        self.ask(left(until), |client| async move {
+            let mut maintenance = client.maintenance_client();
+            let raised = maintenance.alarm(AlarmAction::Get, AlarmType::Nospace, None).await;
+            let raised = raised.map_err(status_of)?;
+            let full = |alarm: &&etcd_client::AlarmMember| alarm.alarm() == AlarmType::Nospace;
+            let members: Vec<u64> =
+                raised.alarms().iter().filter(full).take(MEMBERS_MAX).map(|one| one.member_id()).collect();
+            for member in &members {
+                let mut of = AlarmOptions::new();
+                of.with_member(*member);
+                maintenance.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(of)).await.map_err(status_of)?;
+            }
+            Ok(members.len())
+        })
+        .await
     }
 }
 

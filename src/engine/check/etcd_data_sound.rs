@@ -18,17 +18,14 @@ const ALARMS: [(&str, &str); 2] = [("CORRUPT", "etcd-corrupt"), ("NOSPACE", "etc
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     let machine = (case.view.node(case.patient), ProbeKind::TalosMachine);
-    case.view.nodes().iter().map(|node| (case.view.node(node), KIND)).chain([machine]).collect()
+    case.everywhere(KIND).chain([machine]).collect()
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     for (alarm, finding) in ALARMS {
-        if let Some(node) = case.view.alarmed(alarm).first() {
-            let text = format!("{node} tells of the alarm {alarm}");
-            return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(finding) });
-        }
+        unless_told(case, &CHECK, alarm, finding)?;
     }
-    let filesystems = case.view.machine(case.patient).map_or(&[][..], |machine| &machine.filesystems);
+    let filesystems = case.view.filesystems(case.patient).unwrap_or_default();
     if let Some(full) = filesystems.iter().find(|one| disk_full::is_full(one)) {
         let text = format!("{}: {}", case.patient, disk_low::words(full));
         return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(disk_full::RULE.name) });
@@ -39,4 +36,12 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         return Err(Hold { check: CHECK.name, text, lifts: case.answer(KIND) });
     }
     Ok(format!("none of {asked} members tells of an alarm"))
+}
+
+/// No member tells of this alarm.
+pub(super) fn unless_told(case: &Case<'_>, check: &Check, alarm: &str, finding: &'static str) -> Result<(), Hold> {
+    case.view.alarmed(alarm).first().map_or(Ok(()), |node| {
+        let text = format!("{node} tells of the alarm {alarm}");
+        Err(Hold { check: check.name, text, lifts: Lift::Clears(finding) })
+    })
 }

@@ -1,7 +1,8 @@
 //! Requirement: no member tells of corrupt data, and every one was asked. What is done to the store of a cluster whose
 //! members differ may leave the wrong copy.
 
-use super::{Case, Check, Hold, Lift};
+use super::etcd_data_sound::unless_told;
+use super::{Case, Check, Hold};
 use crate::diagnosis::etcd::corrupt;
 use crate::observation::{ProbeKind, Target};
 
@@ -16,16 +17,16 @@ pub(crate) static CHECK: Check = Check {
 const KIND: ProbeKind = ProbeKind::EtcdStatus;
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
-    case.view.nodes().iter().map(|node| (case.view.node(node), KIND)).collect()
+    case.everywhere(KIND).collect()
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
-    let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
-    if let Some(node) = case.view.alarmed("CORRUPT").first() {
-        return hold(format!("{node} tells of the alarm CORRUPT"), Lift::Clears(corrupt::RULE.name));
-    }
+    unless_told(case, &CHECK, "CORRUPT", corrupt::RULE.name)?;
     match case.view.nodes().iter().find(|node| case.view.etcd_status(node).is_none()) {
-        Some(mute) => hold(format!("the member of {mute} says nothing of its data"), case.answer(KIND)),
+        Some(mute) => {
+            let text = format!("the member of {mute} says nothing of its data");
+            Err(Hold { check: CHECK.name, text, lifts: case.answer(KIND) })
+        }
         None => Ok(format!("none of {} members tells of corrupt data", case.view.nodes().len())),
     }
 }

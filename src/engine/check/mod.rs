@@ -158,6 +158,11 @@ impl Case<'_> {
         self.view.node(self.patient)
     }
 
+    /// This probe of every node.
+    pub fn everywhere(&self, kind: ProbeKind) -> impl Iterator<Item = (Target, ProbeKind)> + use<'_> {
+        self.view.nodes().iter().map(move |node| (self.view.node(node), kind))
+    }
+
     /// An answer to this probe would lift a hold; where no source is configured for it, only a person would.
     #[must_use]
     pub fn answer(&self, kind: ProbeKind) -> Lift {

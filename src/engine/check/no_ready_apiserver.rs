@@ -16,7 +16,7 @@ pub(crate) static CHECK: Check = Check {
 const KIND: ProbeKind = ProbeKind::Apiserver;
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
-    let nodes = case.view.nodes().iter().map(|node| (case.view.node(node), KIND));
+    let nodes = case.everywhere(KIND);
     nodes.chain([(Target::Vip(case.view.cluster.clone()), ProbeKind::Vip)]).collect()
 }
 

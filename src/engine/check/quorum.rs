@@ -3,8 +3,8 @@
 //! A member *serves* when a linearizable read through it succeeded; it is *incapable* when its process is proven absent
 //! while its machine answers: its port refuses, and Talos, where it is asked, does not say that it runs (it may be reading
 //! its log before it listens, or something on the way refuses for it), or by its hypervisor, which says that the machine is
-//! stopped (or paused, for a step that takes nothing down), while the member does not answer; all others are *capable*. Without quorum only incapable members' nodes may be touched. A
-//! step that takes a serving or capable member down needs a majority that serves without it. The denominator is every
+//! stopped (or paused, for a step that takes nothing down), while the member does not answer; all others are *capable*.
+//! Without quorum only incapable members' nodes may be touched. A step that takes a serving or capable member down needs a majority that serves without it. The denominator is every
 //! voter by the members' own lists, dead ones and those that are not configured too. Members that disagree about their
 //! cluster: hold. Before a member is taken down, a membership that is unknown, disputed or has a learner holds, too.
 
@@ -88,7 +88,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         let text = format!("no linearizable read succeeds through any of {configured} voters, a quorum needs {quorum}");
         return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(quorum_lost::RULE.name) });
     }
-    if !case.playbook.steps.iter().any(Action::takes_etcd_down) {
+    if !takes_down {
         return Ok(format!("etcd serves ({serving} of {configured} voters read), and no step touches a member"));
     }
     let (voters, note) = match voters(case)? {

@@ -25,7 +25,7 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     if case.playbook.class() == ActionClass::Harmless || !touches(case) {
         return Vec::new();
     }
-    let nodes = case.view.nodes().iter().map(|node| (case.view.node(node), ProbeKind::Apiserver));
+    let nodes = case.everywhere(ProbeKind::Apiserver);
     nodes.chain([(Target::Vip(case.view.cluster.clone()), ProbeKind::Vip)]).collect()
 }
 

@@ -2,6 +2,7 @@
 //! but turn, and its member of etcd serves nobody. To reset what is only slow loses what it was about to finish.
 
 use super::{Case, Check, Hold, Lift};
+use crate::diagnosis::host::busy;
 use crate::observation::{ProbeKind, Target, VmState};
 
 pub(crate) static CHECK: Check = Check {
@@ -13,9 +14,6 @@ pub(crate) static CHECK: Check = Check {
 };
 
 const KIND: ProbeKind = ProbeKind::HypervisorVm;
-
-/// From this on a guest that does little may be one that gets little; percent of the host's processor time.
-const HOST_BUSY_PERCENT: f64 = 80.0;
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     [KIND, ProbeKind::HypervisorHost, ProbeKind::EtcdReadLinearizable].map(|kind| (case.target(), kind)).to_vec()
@@ -37,7 +35,8 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if view.etcd_serving(patient) {
         return hold(format!("the member of {patient} serves"), Lift::Patient);
     }
-    if host.cpu_percent >= HOST_BUSY_PERCENT {
+    // A guest that does little may be one that gets little.
+    if host.cpu_percent >= busy::RAISED_ABOVE {
         let text = format!("{} is at {:.0} %: {patient} may be starved, not hung", host.name, host.cpu_percent);
         return hold(text, Lift::Patient);
     }

@@ -1,9 +1,9 @@
 //! Mode ask: what nothing but a person's word holds is proposed, and done when that word comes in time.
 //!
 //! One proposal a cluster at a time. It is no reservation and holds nothing up: a recovery that somebody asks for meanwhile
-//! goes its own way, and where it is the same one the proposal is over. An approval is good once, for the run that it names, while that waits; then every guard and limit is
-//! judged again on fresh probes, as for any run. A pause that came after the proposal holds it. Left out: how people hear
-//! of it (the journal's story, the status).
+//! goes its own way, and where it is the same one the proposal is over. An approval is good once, for the run that it names,
+//! while that waits; then every guard and limit is judged again on fresh probes, as for any run. A pause that came after the
+//! proposal holds it. Left out: how people hear of it (the journal's story, the status).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

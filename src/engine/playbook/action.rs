@@ -276,14 +276,32 @@ pub enum ActionClass {
     Disruptive,
 }
 
-impl fmt::Display for ActionClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ActionClass {
+    /// Every class, the gentlest first.
+    const ALL: [ActionClass; 4] =
+        [ActionClass::Harmless, ActionClass::Service, ActionClass::Data, ActionClass::Disruptive];
+
+    /// The public name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             ActionClass::Harmless => "harmless",
             ActionClass::Service => "service",
             ActionClass::Data => "data",
             ActionClass::Disruptive => "disruptive",
-        })
+        }
+    }
+
+    /// The class of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<ActionClass> {
+        ActionClass::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
+impl fmt::Display for ActionClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

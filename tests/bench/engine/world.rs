@@ -41,10 +41,9 @@ pub(crate) fn now(at: Tick) -> Now {
 
 /// So many clusters with every source, in mode act, nothing armed.
 pub(crate) fn settings(clusters: usize, playbooks: Vec<Playbook>) -> Settings {
-    let asked = ProbeKind::ALL.into_iter().filter(|kind| !ProbeKind::HYPERVISOR.contains(kind));
     let cluster = ClusterSettings {
         nodes: NODES.map(str::to_owned).to_vec(),
-        sources: asked.collect::<BTreeSet<_>>(),
+        sources: ProbeKind::without_hypervisor().collect::<BTreeSet<_>>(),
         ..ClusterSettings::default()
     };
     let named = |number: usize| (format!("cluster-{number:03}"), cluster.clone());

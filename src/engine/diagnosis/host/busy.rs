@@ -21,7 +21,7 @@ pub(crate) static RULE: Rule = Rule {
 };
 
 /// Percent of all its processor time, or of its memory.
-const RAISED_ABOVE: f64 = 80.0;
+pub(crate) const RAISED_ABOVE: f64 = 80.0;
 /// The same, for what is open.
 const CLEAR_BELOW: f64 = 75.0;
 

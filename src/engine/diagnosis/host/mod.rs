@@ -2,7 +2,7 @@
 //!
 //! What is said of a host is said of each node on it, so a shared host shows in every cluster that it carries.
 
-pub(super) mod busy;
+pub(crate) mod busy;
 pub(super) mod overcommitted;
 pub(super) mod unreachable;
 pub(crate) mod vm_busy;

@@ -2,7 +2,8 @@
 //!
 //! Raised below [`RAISED_BELOW`], which is four segments of etcd's log (64 MB each, allocated before they are written:
 //! `wal.SegmentSizeBytes`), where that is little of the disk, too; clear from four times as much. A share alone would say
-//! nothing here: a hundredth of a large disk is plenty. Not etcd's quota, which is a finding of its own, and is reached on an empty disk too.
+//! nothing here: a hundredth of a large disk is plenty. Not etcd's quota, which is a finding of its own, and is reached on an
+//! empty disk too.
 
 use super::disk_low;
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
@@ -29,12 +30,12 @@ const CLEAR_FROM: u64 = 4 * RAISED_BELOW;
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
-    let Some(machine) = view.machine(node) else { return Verdict::Unknown(view.why(node, ProbeKind::TalosMachine)) };
-    if machine.filesystems.is_empty() {
-        return Verdict::Unknown("talos.machine: no filesystem was told".to_owned());
-    }
+    let filesystems = match view.filesystems(node) {
+        Ok(filesystems) => filesystems,
+        Err(why) => return Verdict::Unknown(why),
+    };
     let full = |one: &&Filesystem| if was_open { is_below(one, CLEAR_FROM, true) } else { is_full(one) };
-    match machine.filesystems.iter().filter(full).min_by_key(|one| one.available_bytes) {
+    match filesystems.iter().filter(full).min_by_key(|one| one.available_bytes) {
         Some(full) => Verdict::Raised(format!("{} (limit {} MB)", disk_low::words(full), RAISED_BELOW / 1_000_000)),
         None => Verdict::Clear,
     }

@@ -29,14 +29,13 @@ const MIB: u64 = 1024 * 1024;
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
-    let Some(machine) = view.machine(node) else { return Verdict::Unknown(view.why(node, ProbeKind::TalosMachine)) };
-    let Some(fullest) = machine.filesystems.iter().min_by_key(|one| left_percent(one)) else {
-        return Verdict::Unknown("talos.machine: no filesystem was told".to_owned());
+    let filesystems = match view.filesystems(node) {
+        Ok(filesystems) => filesystems,
+        Err(why) => return Verdict::Unknown(why),
     };
-    if is_low(fullest, was_open) {
-        Verdict::Raised(format!("{}, {} % (limit {RAISED_BELOW} %)", words(fullest), left_percent(fullest)))
-    } else {
-        Verdict::Clear
+    match filesystems.iter().min_by_key(|one| left_percent(one)).filter(|one| is_low(one, was_open)) {
+        Some(low) => Verdict::Raised(format!("{}, {} % (limit {RAISED_BELOW} %)", words(low), left_percent(low))),
+        None => Verdict::Clear,
     }
 }
 
