@@ -352,6 +352,7 @@ fn settled(config: &Config, without_journal: Option<String>) -> Settled {
     let watched = |cluster: &Cluster| Watched {
         name: cluster.name.clone(),
         nodes: cluster.nodes.iter().map(|node| node.name.clone()).collect(),
+        addresses: cluster.nodes.iter().map(|node| node.address.to_string()).collect(),
         vip: cluster.vip.map(|vip| vip.to_string()),
         armed: cluster.arm.clone(),
     };

@@ -50,6 +50,8 @@ pub struct Watched {
     pub name: String,
     /// Its nodes, in the configuration's order.
     pub nodes: Vec<String>,
+    /// Their addresses, in the same order.
+    pub addresses: Vec<String>,
     /// Its virtual address; none where there is none.
     pub vip: Option<String>,
     /// The playbooks that may run in mode act.

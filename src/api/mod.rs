@@ -15,10 +15,13 @@ use serde::{Deserialize, Serialize};
 
 mod answer;
 mod figures;
+mod restoration;
 mod state;
 
 pub use answer::{Answer, Offer, Said, offered};
 pub use figures::Figures;
+pub(crate) use restoration::made as restoration;
+pub use restoration::{Copy, Restoration, Typed};
 pub use state::{Chain, Limit, Open, Pause, Proposed, Route, Run, State, Told, told};
 pub(crate) use state::{Frame, state};
 

@@ -7,7 +7,7 @@ use defib_engine::status::Status;
 use defib_engine::time::Tick;
 use serde::{Deserialize, Serialize};
 
-use super::{Figures, Named, Plan, Unknown, VERSION, Verdict};
+use super::{Figures, Named, Plan, Restoration, Unknown, VERSION, Verdict, restoration as made};
 use crate::journal::NewRecord;
 
 /// What the daemon knows of one cluster.
@@ -58,6 +58,9 @@ pub struct State {
     /// What waits for a person's approval, in mode ask.
     #[serde(default)]
     pub proposal: Option<Proposed>,
+    /// What a person would restore etcd from; null: quorum is not lost.
+    #[serde(default)]
+    pub restoration: Option<Restoration>,
     /// The pauses in force.
     pub pauses: Vec<Pause>,
     /// Who answers at the virtual address; none: nobody does, or it cannot be told.
@@ -207,6 +210,8 @@ pub(crate) struct Frame {
     pub(crate) cluster: String,
     pub(crate) model: bool,
     pub(crate) nodes: Vec<String>,
+    /// In the same order.
+    pub(crate) addresses: Vec<String>,
     pub(crate) armed: Vec<String>,
     pub(crate) mode: String,
     pub(crate) without_journal: Option<String>,
@@ -232,6 +237,9 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
     };
     let mut findings: Vec<_> = status.findings.iter().collect();
     findings.sort_by_key(|finding| (finding.layer, finding.key.clone()));
+    let names = frame.nodes.iter().map(String::as_str);
+    let addresses = names.zip(frame.addresses.iter().map(String::as_str)).collect();
+    let restoration = status.restoration.as_ref().map(|plan| made(plan, &addresses));
     State {
         version: VERSION,
         process: frame.process,
@@ -281,6 +289,7 @@ pub(crate) fn state(frame: Frame, status: Option<&Status>) -> State {
             node: one.node.clone(),
             until_ms: one.until.0,
         }),
+        restoration,
         pauses: status
             .pauses
             .iter()

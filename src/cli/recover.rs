@@ -79,7 +79,7 @@ struct Ended {
     cluster: String,
     /// The cluster is a model: nothing of it is real.
     model: bool,
-    /// `nothing-to-do`, `would`, `held`, `declined`, `recovered`, `not-recovered`, `cannot-tell`.
+    /// `nothing-to-do`, `would`, `held`, `declined`, `recovered`, `told`, `not-recovered`, `cannot-tell`.
     result: &'static str,
     text: String,
     root: Option<api::Named>,

@@ -255,6 +255,7 @@ fn settled(settings: &Settings) -> Settled {
     let watched = settings.clusters.iter().map(|(name, cluster)| Watched {
         name: name.clone(),
         nodes: cluster.nodes.clone(),
+        addresses: cluster.nodes.clone(),
         vip: Some(VIP.to_owned()),
         armed: cluster.armed.iter().cloned().collect(),
     });

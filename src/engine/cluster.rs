@@ -31,6 +31,7 @@ use crate::news;
 use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, IncidentState, Outcome, Record, RunEnd, StepId};
+use crate::restoration;
 use crate::route::{Route, Router};
 use crate::run::{Phase, Run};
 use crate::settings::{ClusterSettings, Mode};
@@ -389,6 +390,7 @@ impl Cluster {
             let why = tracked.unknown.clone()?;
             Some(status::Unknown { key: key.clone(), layer: tracked.rule.layer, class: tracked.rule.class, why })
         };
+        let quorum_lost = open.iter().any(|(key, _)| key.rule == diagnosis::ETCD_QUORUM_LOST);
         Status {
             now,
             findings: open.iter().filter_map(finding).collect(),
@@ -405,6 +407,7 @@ impl Cluster {
             limits: self
                 .playbooks
                 .iter()
+                .filter(|playbook| !playbook.only_tells())
                 .flat_map(|playbook| self.ledger.limit_uses(&self.id, &self.settings.nodes, playbook, now))
                 .collect(),
             run: self.run.as_ref().map(|run| status::RunStatus {
@@ -414,6 +417,7 @@ impl Cluster {
                 phase: run.phase.name(),
             }),
             proposal: self.proposed(now),
+            restoration: quorum_lost.then(|| restoration::plan(&self.view(now, elsewhere))),
             pauses: self.desk.pauses_since(None).map(|(pause, _)| pause.clone()).collect(),
             vip_holder: self.view(now, elsewhere).vip_holder().cloned(),
             route: self.router.route().clone(),

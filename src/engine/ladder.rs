@@ -2,7 +2,7 @@
 //!
 //! A verification that failed leads to the next rung, which is a playbook like any other: it is judged by every guard and
 //! limit again. A rung below one that may run waits for it; where no rung is left, a person must look before the ladder is
-//! climbed again. All of it ends with the finding, or with a person's acknowledgement. A restart of defib forgets it: then
+//! climbed again. A playbook that only tells has told a patient's once it ran there. All of it ends with the finding, or with a person's acknowledgement. A restart of defib forgets it: then
 //! the ladder begins at its lowest rung again, within the limits. Left out: what a single playbook does that has no ladder,
 //! for it runs again as often as its limits allow.
 
@@ -37,6 +37,12 @@ impl Ladders {
         self.failed.insert((playbook.name.clone(), node.clone()), left);
     }
 
+    /// A playbook that changes nothing has run.
+    pub(crate) fn told(&mut self, playbook: &Playbook, node: &NodeName) {
+        let left = BTreeSet::from([FindingKey::about(playbook.when.finding, node)]);
+        self.failed.insert((playbook.name.clone(), node.clone()), left);
+    }
+
     /// Forgets what was left open and is closed.
     pub(crate) fn keep_open(&mut self, open: impl Fn(&FindingKey) -> bool) {
         self.failed.retain(|_, left| left.iter().any(&open));
@@ -68,6 +74,10 @@ impl Ladders {
         }
         if !failed(name) {
             return Turn::Its;
+        }
+        if playbook.only_tells() {
+            let text = format!("it has told of {node} since {} opened", playbook.when.finding.name);
+            return Turn::Over(hold(text, Lift::Clears(playbook.when.finding.name)));
         }
         let exhausted = || format!("it did not cure {node}, and no rung of its ladder is left");
         match playbook.otherwise.as_deref().filter(|next| playbooks.iter().any(|one| one.name == *next)) {

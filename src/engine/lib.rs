@@ -31,6 +31,7 @@ pub mod observation;
 pub mod playbook;
 pub mod quantile;
 pub mod record;
+pub mod restoration;
 pub mod route;
 mod run;
 pub mod settings;

@@ -215,6 +215,8 @@ pub enum RunEnd {
     Failed,
     /// A check no longer passed, or the store refused: no step was started.
     Withdrawn,
+    /// It was to change nothing, and has handed out what it had to.
+    Told,
 }
 
 impl fmt::Display for RunEnd {
@@ -223,6 +225,7 @@ impl fmt::Display for RunEnd {
             RunEnd::Recovered => "recovered",
             RunEnd::Failed => "failed",
             RunEnd::Withdrawn => "withdrawn",
+            RunEnd::Told => "told",
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::incident::Incident;
 use crate::ledger::LimitUse;
 use crate::observation::NodeName;
 use crate::record::FindingKey;
+use crate::restoration::Restoration;
 use crate::route::Route;
 use crate::time::{Now, UnixMs};
 
@@ -32,6 +33,8 @@ pub struct Status {
     pub run: Option<RunStatus>,
     /// What waits for a person's approval.
     pub proposal: Option<Proposed>,
+    /// From whose copy of etcd's data a person would go on; none: quorum is not lost.
+    pub restoration: Option<Restoration>,
     /// The pauses in force: by command, by file, by a maintenance window.
     pub pauses: Vec<Pause>,
     /// Who answers at the virtual address, told by its certificate; none: nobody does, or it cannot be told.

@@ -10,7 +10,7 @@
 //! | `announced` | run, playbook, node, text |
 //! | `decision` | run, incident, playbook, node, by, passed [{check, text}] |
 //! | `outcome` | run, step, action, outcome, text |
-//! | `run` | run, state (recovered, failed, withdrawn), text |
+//! | `run` | run, state (recovered, failed, withdrawn, told), text |
 //! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits; boot, boot_ms |
 //! | `route` | direct, direct_since_ms or null, ready [node, the best first], text |
 

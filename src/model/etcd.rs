@@ -19,6 +19,8 @@ pub struct Etcd {
     pub leader: Option<NodeName>,
     /// The term.
     pub term: u64,
+    /// The index of the last entry that a majority took: one entry a millisecond, and none without a leader.
+    pub index: u64,
     /// How many elections there were.
     pub elections: u64,
     /// The majority that hears each other.
@@ -34,6 +36,7 @@ impl Etcd {
         Etcd {
             leader: Some(leader),
             term: 2,
+            index: 0,
             elections: 1,
             majority: BTreeSet::new(),
             election_ends: None,
@@ -81,7 +84,10 @@ impl Etcd {
             self.next_flap = now + Duration::from_millis(lottery.between(4_000, 9_000));
         }
         match (&self.leader, self.election_ends) {
-            (Some(leader), _) => self.majority = group(leader),
+            (Some(leader), _) => {
+                self.majority = group(leader);
+                self.index = now.0;
+            }
             (None, _) if candidates.is_empty() => {
                 self.majority.clear();
                 self.election_ends = None;

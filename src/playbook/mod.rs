@@ -38,6 +38,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("revive-vm", include_str!("../../playbooks/revive-vm.yaml")),
     ("resume-vm", include_str!("../../playbooks/resume-vm.yaml")),
     ("reset-frozen-vm", include_str!("../../playbooks/reset-frozen-vm.yaml")),
+    ("quorum-lost", include_str!("../../playbooks/quorum-lost.yaml")),
 ];
 
 /// A folder may hold so many.
@@ -67,8 +68,8 @@ impl Sheet {
 }
 
 /// Loads the shipped playbooks (name, text) and those of the folder: the shipped ones in their order, each replaced where
-/// the folder has one of its name; then the folder's others by file name; of all these the gentler class first. Files that end in `.yaml` or `.yml` and do not
-/// begin with a dot are read; folders in it are not.
+/// the folder has one of its name; then the folder's others by file name; of all these the gentler class first, and last what changes
+/// nothing. Files that end in `.yaml` or `.yml` and do not begin with a dot are read; folders in it are not.
 ///
 /// # Errors
 /// Everything that is wrong in every file, and between them: at most 64 files of 256 KiB each.
@@ -118,7 +119,8 @@ fn sheets(shipped: &[(&str, &str)], files: &[PathBuf]) -> Result<Vec<Sheet>, Pro
     // A playbook that could not be read may be the one that another one names.
     let whole = problems.is_empty();
     problems.extend(set::problems(&sheets, whole));
-    sheets.sort_by_key(|sheet| sheet.playbook.class());
+    // What only tells must not stand before what cures.
+    sheets.sort_by_key(|sheet| (sheet.playbook.only_tells(), sheet.playbook.class()));
     if problems.is_empty() { Ok(sheets) } else { Err(Problems(problems)) }
 }
 

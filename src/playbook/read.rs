@@ -12,6 +12,9 @@
 //! verify: { cleared: apiserver-down, within: 180s, steady-for: 20s }    # one finding, or a list of them
 //! otherwise: notify                                    # or the playbook that follows where verification failed
 //! ```
+//!
+//! One whose steps change nothing has no `limits`, `veto`, `verify` and `otherwise`: it runs once on a node while its
+//! finding is open.
 
 use std::path::Path;
 use std::time::Duration;
@@ -70,8 +73,26 @@ fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
     let when_node = walk.required(&map, "when");
     let when = when_node.and_then(|node| when(walk, node));
     let require = map.get("require").map_or_else(Vec::new, |node| require(walk, node));
-    let limits = walk.required(&map, "limits").and_then(|node| limits(walk, node));
     let steps = walk.required(&map, "steps").and_then(|node| steps(walk, node));
+    let tells = steps
+        .as_ref()
+        .is_some_and(|steps| !steps.is_empty() && steps.iter().all(|step| step.class() == ActionClass::Harmless));
+    if tells {
+        for (key, node) in ["limits", "veto", "verify", "otherwise"].map(|key| (key, map.get(key))) {
+            if let Some(node) = node {
+                let text =
+                    format!("{key} is of no use: no step changes anything, so it runs once while its finding is open");
+                walk.problem(node.place, text);
+            }
+        }
+        let (name, when, steps) = (name?, when?, steps?);
+        let (limits, verify) = (Limits::NONE, Verify::NOTHING);
+        let (veto, otherwise, text) = (Duration::ZERO, None, String::new());
+        let playbook = Playbook { name, when, require, limits, veto, steps, verify, otherwise, text };
+        let place = when_node.map_or(root.place, |node| node.place);
+        return Some((playbook, place, root.place));
+    }
+    let limits = walk.required(&map, "limits").and_then(|node| limits(walk, node));
     let veto = map.get("veto").map(|node| veto(walk, node));
     let verify = walk.required(&map, "verify").and_then(|node| verify(walk, node));
     let otherwise_node = map.get("otherwise");

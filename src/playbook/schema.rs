@@ -22,7 +22,8 @@ const NAME: &str = "^[a-z0-9.-]{1,63}$";
 #[must_use]
 pub fn schema() -> Value {
     let findings: Vec<&str> = diagnosis::ALL.iter().map(|rule| rule.name).collect();
-    let required: Vec<&str> = KEYS.into_iter().filter(|key| !["require", "veto", "otherwise"].contains(key)).collect();
+    let required: Vec<&str> =
+        KEYS.into_iter().filter(|key| !["require", "limits", "veto", "verify", "otherwise"].contains(key)).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A playbook of defib",

@@ -119,6 +119,10 @@ fn single_mistakes() {
         (changed("for: 20s", "for: 20"), "for \"20\" is not a duration"),
         (changed("for: 20s", "for: 99999999999999999999s"), "is not a duration"),
         (changed("name: restart-kubelet\n", ""), "a playbook lacks the key \"name\""),
+        (
+            changed("  - restart-service: { service: kubelet, deadline: 60s }\n", ""),
+            "limits is of no use: no step changes anything, so it runs once while its finding is open",
+        ),
         ("name: a\nsteps: []".to_owned(), "2:8: steps is empty"),
         ("[]".to_owned(), "1:1: a playbook is a map of name"),
     ] {

@@ -180,6 +180,7 @@ fn made(hub: &Hub, watched: &Watched) -> State {
         cluster: watched.name.clone(),
         model: hub.settled().model,
         nodes: watched.nodes.clone(),
+        addresses: watched.addresses.clone(),
         armed: watched.armed.clone(),
         mode: hub.settled().mode.to_string(),
         without_journal: hub.settled().without_journal.clone(),

@@ -148,6 +148,14 @@ pub(crate) fn status(status: &Status, at: Tick) -> Vec<String> {
     if !status.store_answers {
         lines.push(line(at, "journal", "does not answer"));
     }
+    if let Some(one) = &status.restoration {
+        let from = one.from.as_ref().map_or_else(|why| format!("from nobody: {why}"), |node| format!("from {node}"));
+        lines.push(line(at, "restore", &format!("{from}; {} voters missing: {}", one.missing, one.mute.join(", "))));
+        for copy in &one.copies {
+            let told = copy.told.map_or_else(|| "never heard".to_owned(), |(index, _)| format!("index {index}"));
+            lines.push(line(at, "copy", &format!("{} {told}, source {}", copy.node, copy.source.name())));
+        }
+    }
     if lines.is_empty() {
         lines.push(line(at, "all", "is well"));
     }

@@ -86,6 +86,8 @@ struct Node {
     certificate: UnixMs,
     learner: bool,
     cluster_id: u64,
+    /// The raft index.
+    index: u64,
     failing: Vec<String>,
     container_runs: bool,
     containers: u64,
@@ -252,6 +254,7 @@ impl Node {
             certificate: UnixMs(WALL_START_MS).after(YEAR),
             learner: false,
             cluster_id: 42,
+            index: 1_000,
             failing: Vec::new(),
             container_runs: true,
             containers: 1,
@@ -293,6 +296,9 @@ impl Node {
             ("etcd", "leads") => self.follows = self.number,
             ("etcd", "another election") => self.term += 1,
             ("etcd", "alarm NOSPACE" | "alarm CORRUPT") => self.alarm = Some(clause["alarm ".len()..].to_owned()),
+            ("etcd", _) if clause.starts_with("index ") => {
+                self.index = clause["index ".len()..].parse().map_err(|_| format!("{clause} is no index"))?;
+            }
             ("etcd", "one more voter") => self.strangers += 1,
             ("etcd", _) if clause.starts_with("named ") => self.member_name = clause["named ".len()..].to_owned(),
             ("etcd", _) if clause.starts_with("added again as ") => {
@@ -415,6 +421,8 @@ impl Node {
                 member_id: self.member_id,
                 leader: u64::from(self.leader && !world.quorum_lost) * self.follows,
                 term: self.term,
+                index: self.index,
+                applied_index: self.index,
                 db_size_bytes: (self.gauges.db_mib.1 * 1_048_576.0) as u64,
                 db_in_use_bytes: (self.gauges.db_mib.0 * 1_048_576.0) as u64,
                 errors: self.alarm.iter().map(|alarm| format!("memberID:1 alarm:{alarm} ")).collect(),

@@ -8,7 +8,7 @@ use defib_engine::diagnosis;
 use defib_engine::finding::{Because, Layer, Relation, Rule, Scope};
 use defib_engine::ledger::{EXHAUSTED_AFTER, EXHAUSTED_WITHIN, LONGEST_WINDOW, SPACING};
 use defib_engine::observation::ProbeKind;
-use defib_engine::playbook::{FORMS, Limit, Limits, Playbook, Shape};
+use defib_engine::playbook::{Action, FORMS, Limit, Limits, Playbook, Shape};
 use defib_engine::time::Human;
 
 /// Every page: its name below `docs/reference`, and its text.
@@ -93,6 +93,11 @@ fn playbooks(page: &mut String, shipped: &[Playbook]) {
             )
         });
         row(page, "requires", &list(required));
+        if playbook.only_tells() {
+            row(page, "steps", &list(steps.iter().map(Action::to_string)));
+            row(page, "limits", "once on a node while what calls for it is open; there is nothing to verify");
+            continue;
+        }
         row(page, "limits", &format!("{}, cooldown of the node {}", windows(limits), time(limits.cooldown)));
         row(
             page,
@@ -133,7 +138,7 @@ fn actions(page: &mut String) {
 
 fn limits(page: &mut String, shipped: &[Playbook]) {
     page.push_str("\nEvery limit is a sliding window over the durable reservations. A reservation is spent from the moment it is written, whatever\nbecomes of its step. Ages count by the machine's own time since boot: a wall clock that is set refills nothing.\n\n| limit | figure | whose |\n|---|---|---|\n");
-    for playbook in shipped {
+    for playbook in shipped.iter().filter(|playbook| !playbook.only_tells()) {
         let Limits { per_node, per_cluster, cooldown } = &playbook.limits;
         let mut line = |what: &str, figure: String| {
             let _ = writeln!(page, "| {what} | {figure} | `{}`, its `limits` |", playbook.name);

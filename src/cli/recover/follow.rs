@@ -92,6 +92,7 @@ impl Talk<'_> {
         }
         let text = format!("{run}: {}", field("text"));
         match (record.kind.as_str(), field("state")) {
+            ("run", "told") => Some(End::new(Exit::Well, "told", text)),
             ("run", "recovered") => Some(End::new(Exit::Well, "recovered", text)),
             ("run", "withdrawn") => Some(End::new(Exit::Held, "held", text)),
             ("run", _) => Some(End::new(Exit::Unhealthy, "not-recovered", format!("{text}; a person is needed"))),

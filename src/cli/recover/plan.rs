@@ -35,6 +35,9 @@ pub(crate) fn headline(state: &State) -> Vec<String> {
         let until = wall::date_time(one.until_ms);
         lines.push(format!("    PROPOSED {} on {} until {until}: defib approve {}", one.playbook, one.node, one.run));
     }
+    if let Some(plan) = &state.restoration {
+        lines.extend(plan.lines(wall::date_time).into_iter().map(|line| format!("    {line}")));
+    }
     if let Some(run) = &state.run {
         lines.push(format!("    {} {} on {} is {}", run.run, run.playbook, run.node, run.phase));
     }

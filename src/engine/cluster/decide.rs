@@ -259,18 +259,18 @@ impl Cluster {
     fn plan(&self, judged: &Judged, called_for: Option<FindingKey>, now: Now) -> Plan {
         let Judged { playbook, node, judgement, .. } = judged;
         let steps: Vec<String> = playbook.steps.iter().map(|action| format!("{action} on {node}")).collect();
-        let verify = &playbook.verify;
+        let (verify, tells) = (&playbook.verify, playbook.only_tells());
+        let limits = || self.ledger.room(&Wanted { cluster: &self.id, node, playbook }, now).text;
+        let success = || {
+            let (words, within, steady_for) = (verify.words(node), Human(verify.within), Human(verify.steady_for));
+            format!("{words} is gone within {within} after the step, and stays away for {steady_for}")
+        };
         Plan {
             playbook: playbook.name.clone(),
             node: node.clone(),
             called_for,
-            limits: self.ledger.room(&Wanted { cluster: &self.id, node, playbook }, now).text,
-            verify: format!(
-                "{} is gone within {} after the step, and stays away for {}",
-                verify.words(node),
-                Human(verify.within),
-                Human(verify.steady_for)
-            ),
+            limits: if tells { "once while what calls for it is open".to_owned() } else { limits() },
+            verify: if tells { "nothing to verify: it changes nothing".to_owned() } else { success() },
             fingerprint: fingerprint(&playbook.name, node, &steps, judgement),
             class: playbook.class(),
             steps,

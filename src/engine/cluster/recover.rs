@@ -79,7 +79,7 @@ impl Cluster {
             },
             Phase::Preflight { needs } => match self.asked_again(needs, run.asked) {
                 Err(_) if now.mono.since(run.asked) < PREFLIGHT_WITHIN => Some(run),
-                Ok(()) if holds.is_empty() => Some(self.reserve(run, own, now, batch, ready)),
+                Ok(()) if holds.is_empty() => self.reserve(run, own, now, batch, ready),
                 Err((target, kind)) => {
                     let why =
                         format!("no fresh answer of {target} to {} within {}", kind.name(), Human(PREFLIGHT_WITHIN));
@@ -143,8 +143,16 @@ impl Cluster {
         None
     }
 
-    /// The checks passed on fresh probes: starts what is harmless, and reserves what is not.
-    fn reserve(&mut self, mut run: Run, own: Option<&Judged>, now: Now, batch: &mut Batch, ready: &mut Ready) -> Run {
+    /// The checks passed on fresh probes: starts what is harmless, and reserves what is not. Where nothing is left to
+    /// reserve the run is over.
+    fn reserve(
+        &mut self,
+        mut run: Run,
+        own: Option<&Judged>,
+        now: Now,
+        batch: &mut Batch,
+        ready: &mut Ready,
+    ) -> Option<Run> {
         // It may have been begun at the very look that opened it.
         if run.incident.is_none() {
             run.incident = self.incidents.of(&run.patient_key()).map(|incident| incident.id.clone());
@@ -161,8 +169,10 @@ impl Cluster {
         });
         let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone())))
         else {
-            run.phase = Phase::Verifying { ended: now.mono, gone_since: None };
-            return run;
+            self.ladders.told(&run.playbook, &run.patient);
+            let text = "its steps were started; they change nothing".to_owned();
+            batch.records.push(Record::Run { run: run.id, state: RunEnd::Told, text });
+            return None;
         };
         run.step = index;
         run.phase = Phase::Reserving { batch: batch.id };
@@ -187,7 +197,7 @@ impl Cluster {
             node: run.patient.clone(),
             at: batch.at,
         });
-        run
+        Some(run)
     }
 
     /// Hands out the steps from `from` up to `to`, all of them harmless, so that they need no reservation.

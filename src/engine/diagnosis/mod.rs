@@ -71,6 +71,9 @@ pub static ALL: &[&Rule] = &[
     &vip::flapping::RULE,
 ];
 
+/// While it is open, what would be restored is worked out.
+pub(crate) const ETCD_QUORUM_LOST: &str = etcd::quorum_lost::RULE.name;
+
 /// What the route turns on.
 pub(crate) const VIP_LOST: &str = vip::lost::RULE.name;
 

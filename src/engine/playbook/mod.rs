@@ -25,13 +25,13 @@ pub struct Playbook {
     pub when: When,
     /// What must hold besides the built-in guards, in the order of the file.
     pub require: Vec<Requirement>,
-    /// How often it may run.
+    /// How often it may run; of no meaning where no step changes anything.
     pub limits: Limits,
     /// A run that nobody asked for is announced, and starts after this time unless it is paused.
     pub veto: Duration,
     /// What it does, in order; at least one, and one at most that may hurt.
     pub steps: Vec<Action>,
-    /// How its success is known.
+    /// How its success is known; names nothing where no step changes anything.
     pub verify: Verify,
     /// The next rung of its ladder: the playbook that is called for where this one's verification failed.
     pub otherwise: Option<String>,
@@ -44,6 +44,13 @@ impl Playbook {
     #[must_use]
     pub fn class(&self) -> ActionClass {
         self.steps.iter().map(Action::class).max().unwrap_or(ActionClass::Harmless)
+    }
+
+    /// No step changes anything: it is free of limits, there is nothing to verify, and it runs once on a patient while its
+    /// finding is open.
+    #[must_use]
+    pub fn only_tells(&self) -> bool {
+        self.class() == ActionClass::Harmless
     }
 }
 
@@ -76,6 +83,14 @@ pub struct Limits {
     pub cooldown: Duration,
 }
 
+impl Limits {
+    /// Of what changes nothing.
+    pub const NONE: Limits = {
+        let limit = Limit { count: u32::MAX, window: Duration::ZERO };
+        Limits { per_node: limit, per_cluster: limit, cooldown: Duration::ZERO }
+    };
+}
+
 /// `count` per `window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -97,6 +112,9 @@ pub struct Verify {
 }
 
 impl Verify {
+    /// Of what changes nothing.
+    pub const NOTHING: Verify = Verify { cleared: Vec::new(), within: Duration::ZERO, steady_for: Duration::ZERO };
+
     /// The findings that must be gone where this node is the patient.
     pub fn keys<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = FindingKey> + 'a {
         self.cleared.iter().map(|rule| FindingKey::about(rule, node))

@@ -13,6 +13,7 @@ mod headline;
 mod incident;
 mod limits;
 mod overview;
+mod restoration;
 mod strips;
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,7 @@ pub(super) fn cluster(scene: &Scene<'_>) -> String {
             headline::section(scene, html);
             forms::section(scene, html);
             incident::section(scene, html);
+            restoration::section(scene, html);
             html.element("div", &[("class", &"pair")], |html| {
                 grid::section(scene, html);
                 strips::section(scene, html);

@@ -19,6 +19,7 @@ fn watched() -> Watched {
     Watched {
         name: "prod".to_owned(),
         nodes: ["cp1", "cp2", "cp3"].map(str::to_owned).to_vec(),
+        addresses: ["192.0.2.11", "192.0.2.12", "192.0.2.13"].map(str::to_owned).to_vec(),
         vip: Some("192.0.2.100:6443".to_owned()),
         armed: vec!["restart-kubelet".to_owned()],
     }
