@@ -77,7 +77,7 @@ drill-ten: build ## run the drill back-off ten times with defib and three times 
 	@$(SUDO) $(BIN)/defib-lab repeat back-off --with $(WITH) --without $(WITHOUT) --keep target/drill-ten
 
 simulate: ## play the program against a modelled cluster by seeds chosen afresh (SEEDS=1000), one with its story (SEED=n), or without a guard (WITHOUT=quorum)
-	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),$(if $(WITHOUT),2000,1000))) $(if $(WITHOUT),WITHOUT=$(WITHOUT)) cargo test --quiet --locked -p defib --test simulation
+	@$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),$(if $(WITHOUT),2000,1000))) $(if $(WITHOUT),WITHOUT=$(WITHOUT)) cargo test --quiet --locked --profile simulate -p defib --test simulation
 
 bench: setup ## measure everything that docs/performance.md shows, on real parts (QUICK=1: a tenth of the samples)
 	@echo "== building (a few minutes the first time)"

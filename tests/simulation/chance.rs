@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::play::{Crash, Journal, Play};
+use crate::play::{Crash, Journal, Play, Side, Which};
 use crate::single::Single;
 use defib::model::Model;
 use defib::model::fault::{Fault, KINDS, Kind};
@@ -62,6 +62,7 @@ impl fmt::Display for Cue {
 }
 
 impl Cue {
+    /// Happens to this program, or to the cluster that it has in its hands.
     pub(crate) fn give(&self, play: &mut Play, faults: &mut BTreeMap<&'static str, u64>) {
         let name = match self {
             Cue::Break(fault) => {
@@ -109,6 +110,8 @@ pub(crate) struct Script {
     reckless: bool,
     /// One playbook of so many is not armed.
     unarmed: Option<usize>,
+    /// A second program watches the same cluster, in this mode.
+    pub(crate) second: Option<Mode>,
     /// One trouble alone, instead of any.
     pub(crate) single: Option<Single>,
     pub(crate) calm_s: u64,
@@ -126,7 +129,8 @@ impl fmt::Display for Script {
             self.liveness_probes,
             self.mode,
             if self.reckless { ", reckless playbooks" } else { "" }
-        )
+        )?;
+        self.second.map_or(Ok(()), |mode| write!(f, ", a second program in mode {mode}"))
     }
 }
 
@@ -171,7 +175,9 @@ impl Script {
             at_s += lottery.between(0, 200);
         }
         if lottery.one_in(3) {
-            let crash = lottery.pick(&[Crash::BeforeWrite, Crash::AfterWrite, Crash::AfterStep]).copied();
+            let at_an_intent = |side| Crash::Write(Which::Intent, side);
+            let crash = [at_an_intent(Side::Before), at_an_intent(Side::After), Crash::AfterStep];
+            let crash = lottery.pick(&crash).copied();
             cues.extend(crash.map(|crash| (QUIET_S, Cue::Crash(crash))));
         }
         if lottery.one_in(4) {
@@ -208,6 +214,7 @@ impl Script {
             };
             cues.push((lottery.between(QUIET_S, at_s + 300), Cue::Ask(Ask::Recover(wish))));
         }
+        crashes(seed, at_s, &mut cues);
         cues.sort_by_key(|(at, _)| *at);
         let last_s = cues.last().map_or(at_s, |(at, _)| *at);
         let lasts_s = last_s + CALM_S;
@@ -219,7 +226,8 @@ impl Script {
         cues.sort_by_key(|(at, _)| *at);
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
         let (single, calm_s) = (None, CALM_S);
-        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, single, calm_s, lasts_s, cues }
+        let second = second(seed);
+        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, second, single, calm_s, lasts_s, cues }
     }
 
     /// One trouble alone, with every shipped playbook armed.
@@ -234,8 +242,8 @@ impl Script {
         let mut cues = vec![(7, Cue::Begin), (single.from_s, Cue::Break(single.fault.clone()))];
         cues.extend(single.to_s.map(|at| (at, Cue::Mend(single.fault.clone()))));
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
-        let (mode, reckless, unarmed, single) = (Mode::Act, false, None, Some(single));
-        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, single, calm_s, lasts_s, cues }
+        let (mode, reckless, unarmed, second, single) = (Mode::Act, false, None, None, Some(single));
+        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, second, single, calm_s, lasts_s, cues }
     }
 
     pub(crate) fn model(&self) -> Model {
@@ -255,6 +263,26 @@ impl Script {
             known.armed = armed.filter(|(place, _)| place % every != every - 1).map(|(_, name)| name).collect();
         }
         settings
+    }
+}
+
+/// One play in eight has a second program. A lottery of its own, as for crashes.
+fn second(seed: u64) -> Option<Mode> {
+    let mut lottery = Lottery::new(seed ^ 0xd1b5_4a32_d192_ed03);
+    lottery.one_in(8).then(|| lottery.pick(&[Mode::Act, Mode::Act, Mode::Observe]).copied()).flatten()
+}
+
+/// Any write may be the one that the program dies over, whatever it holds. A lottery of its own: whoever does not crash so
+/// draws as ever.
+fn crashes(seed: u64, until_s: u64, cues: &mut Vec<(u64, Cue)>) {
+    let mut lottery = Lottery::new(seed ^ 0x9e37_79b9_7f4a_7c15);
+    if !lottery.one_in(4) {
+        return;
+    }
+    for _ in 0..lottery.between(1, 4) {
+        let side = if lottery.one_in(2) { Side::Before } else { Side::After };
+        let crash = Crash::Write(Which::Any(lottery.between(0, 20)), side);
+        cues.push((lottery.between(0, until_s + 300), Cue::Crash(crash)));
     }
 }
 

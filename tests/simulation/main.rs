@@ -2,14 +2,15 @@
 //!
 //! `SEEDS=n` plays n seeds chosen afresh, besides those that once found something; `SEED=n` plays one and prints its story.
 //! A seed gives the cluster, its playbooks (the shipped ones, or some that wait for nothing and require nothing), the mode,
-//! the faults, what people do meanwhile, the kills, the jumps of the clock and the journal's moods; or, one time in five,
-//! one fault alone, which must be repaired within its bound. After every step the invariants are judged. `WITHOUT=guard`
-//! leaves a guard out until some seed finds that it is missing; where nothing is asked for, every guard is left out in turn
-//! after them.
+//! the faults, what people do meanwhile, the kills, the jumps of the clock, the journal's moods and whether a second program
+//! watches the same cluster; or, one time in five, one fault alone, which must be repaired within its bound. After every step
+//! the invariants are judged. `WITHOUT=guard` leaves a guard out until some seed finds that it is missing; where nothing is
+//! asked for, the program dies over the writes of two plays in turn, and every guard is left out in turn.
 
 #![expect(clippy::print_stdout, reason = "the verdict of a test")]
 
 mod chance;
+mod company;
 mod invariants;
 mod play;
 mod single;
@@ -21,8 +22,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::play::{Entry, Play};
+use crate::play::{Crash, Entry, Play, Side, Which};
 use chance::Script;
+use company::Company;
 use defib::daemon::replay;
 use defib::journal::recording::Recording;
 use defib_engine::check::{GUARDS, Guards};
@@ -34,8 +36,14 @@ use single::Single;
 
 /// Seeds that once found something (23: a step for a finding that was open and seen no more), and one that recovers.
 const ONCE_FOUND: [u64; 2] = [1, 23];
+/// These recover (a reboot; a kubelet's restart), and die over each of their writes.
+const CRASHED: [u64; 2] = [25, 29];
+/// A test run takes one write in so many; which ones is chosen afresh.
+const CRASHES_EVERY: u64 = 4;
 /// What is recorded of these is replayed.
 const RECORDED: Range<u64> = 1..9;
+/// The second program begins then.
+const SECOND_BEGINS_S: u64 = 11;
 /// So many are played where nothing else is asked for.
 const SEEDS: u64 = 200;
 /// Every guard, with the seed from which to look for one that misses it: so the test is short.
@@ -143,7 +151,8 @@ fn main() -> ExitCode {
         let first = first_violation(guards, 1, count.unwrap_or(LEFT_OUT_WITHIN));
         return told(name, first.as_ref());
     }
-    let fresh = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) * 1_000_000;
+    let began_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let fresh = began_s * 1_000_000;
     let fresh = fresh..fresh + count.unwrap_or(SEEDS);
     println!(
         "{} seeds from {}, and {} that once found something",
@@ -155,7 +164,7 @@ fn main() -> ExitCode {
     if count.is_some() || verdict != ExitCode::SUCCESS {
         return verdict;
     }
-    if !recordings_tell_the_same() {
+    if !recordings_tell_the_same() || !CRASHED.into_iter().all(|seed| any_write_may_be_the_last(seed, began_s)) {
         return ExitCode::FAILURE;
     }
     let mut caught = names().iter().all(|name| MISSED_WHEN_LEFT_OUT.iter().any(|(known, _)| known == name));
@@ -172,15 +181,20 @@ fn names() -> Vec<&'static str> {
 
 /// Plays the seeds on every core; what is found is told in the order of the seeds.
 fn many(found: &[u64], fresh: Range<u64>, guards: Guards) -> Tally {
-    let left = Mutex::new(found.iter().copied().chain(fresh));
+    on_every_core(found.iter().copied().chain(fresh), |seed, tally| play(seed, guards, tally, false))
+}
+
+/// Plays each of these on whichever core is free.
+fn on_every_core<T>(left: impl Iterator<Item = T> + Send, play: impl Fn(T, &mut Tally) + Sync) -> Tally {
+    let left = Mutex::new(left);
     let whole = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 let next = || left.lock().ok().and_then(|mut left| left.next());
                 let mut tally = Tally::default();
-                while let Some(seed) = next() {
-                    play(seed, guards, &mut tally, false);
+                while let Some(one) = next() {
+                    play(one, &mut tally);
                 }
                 if let Ok(mut whole) = whole.lock() {
                     whole.add(tally);
@@ -256,6 +270,18 @@ fn recordings_tell_the_same() -> bool {
 }
 
 fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, recordings: Option<&Path>) {
+    play_crashing(seed, guards, tally, aloud, recordings, None);
+}
+
+/// Plays one seed to its end, with a crash beside its own; how often the program wrote.
+fn play_crashing(
+    seed: u64,
+    guards: Guards,
+    tally: &mut Tally,
+    aloud: bool,
+    recordings: Option<&Path>,
+    crash: Option<Crash>,
+) -> u64 {
     let script = Script::of(seed);
     if aloud {
         println!("{script}");
@@ -263,46 +289,56 @@ fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, reco
     let settings = Settings { guards, ..script.settings() };
     let mut play = Play::new(settings.clone(), script.model(), seed);
     play.recordings = recordings.map(Path::to_owned);
-    let mut watch = Watch::default();
-    let (mut told, mut next) = (0, 0);
+    play.crash = crash;
+    let second = script.second.map(|mode| Settings { mode, ..settings.clone() });
+    let settings: Vec<_> = std::iter::once(settings).chain(second).collect();
+    let second = settings.get(1).map(|settings| Play::new(settings.clone(), script.model(), !seed));
+    let mut company = Company::new(play, second);
+    let mut watches: Vec<_> = settings.iter().map(|_| Watch::default()).collect();
+    let mut next = 0;
     let mut well_since_s = None;
     for second in 0..=script.lasts_s {
-        well_since_s = play.world.model.is_well().then(|| well_since_s.unwrap_or(second));
+        well_since_s = company.model().is_well().then(|| well_since_s.unwrap_or(second));
         let end = Tick(second * 1_000);
         while let Some((_, cue)) = script.cues.get(next).filter(|(at, _)| *at <= end) {
             if aloud {
-                println!("{:>7.1}s * {cue}", play.now().mono.0 as f64 / 1_000.0);
+                println!("{:>7.1}s * {cue}", company.now().0 as f64 / 1_000.0);
             }
-            cue.give(&mut play, &mut tally.faults);
+            cue.give(company.of(0), &mut tally.faults);
             next += 1;
         }
+        if settings.len() > 1 && second == SECOND_BEGINS_S {
+            company.of(1).begin();
+        }
         loop {
-            let more = play.turn(end);
-            for (at, entry) in &play.story[told..] {
-                if aloud {
-                    tell(*at, entry);
-                }
-                match entry {
-                    Entry::Started(deed) if deed.action.class() > ActionClass::Harmless => {
-                        *tally.actions.entry(deed.action.to_string()).or_default() += 1;
+            let more = company.turn(end);
+            for (number, watch) in watches.iter_mut().enumerate() {
+                for (at, entry) in company.take_story(number) {
+                    if aloud {
+                        tell(number, at, &entry);
                     }
-                    Entry::Killed => tally.kills += 1,
-                    _ => {}
-                }
-                for violation in watch.judge(entry, &settings, *at) {
-                    tally.violations.push((seed, *at, violation));
+                    match &entry {
+                        Entry::Started(deed) if deed.action.class() > ActionClass::Harmless => {
+                            *tally.actions.entry(deed.action.to_string()).or_default() += 1;
+                        }
+                        Entry::Killed => tally.kills += 1,
+                        _ => {}
+                    }
+                    let found = watch.judge(&entry, &settings[number], at);
+                    let together = company.judge(number, &entry, at, &settings[number]);
+                    tally.violations.extend(found.into_iter().chain(together).map(|violation| (seed, at, violation)));
                 }
             }
-            told = play.story.len();
-            watch.look(&play.world.model, play.now().mono);
+            let now = company.now();
+            watches.iter_mut().for_each(|watch| watch.look(company.model(), now));
             if !more {
                 break;
             }
         }
     }
-    if !play.world.model.is_well() {
+    if !company.model().is_well() {
         tally.unrepaired.push((seed, format!("not well {} s after the last fault was mended", script.calm_s)));
-    } else if let Some(status) = play.status().filter(|status| !status.incidents.is_empty()) {
+    } else if let Some(status) = company.of(0).status().filter(|status| !status.incidents.is_empty()) {
         let left: Vec<_> = status.findings.iter().map(|finding| finding.key.to_string()).collect();
         tally.unrepaired.push((seed, format!("all is well, and still open: {}", left.join(", "))));
     }
@@ -317,9 +353,42 @@ fn play_recorded(seed: u64, guards: Guards, tally: &mut Tally, aloud: bool, reco
     }
     tally.seeds += 1;
     tally.virtual_s += script.lasts_s;
+    company.of(0).writes
 }
 
-fn tell(at: Tick, entry: &Entry) {
+/// The program dies over the writes of a play in turn, before it is on the paper and after: over every fourth, from one of
+/// the first four that `fresh` chooses.
+fn any_write_may_be_the_last(seed: u64, fresh: u64) -> bool {
+    let play = |crash, tally: &mut Tally| play_crashing(seed, Guards::default(), tally, false, None, crash);
+    let mut alone = Tally::default();
+    let writes = play(None, &mut alone);
+    let from = fresh % CRASHES_EVERY;
+    let crashes = (from..writes)
+        .step_by(CRASHES_EVERY as usize)
+        .flat_map(|write| [Side::Before, Side::After].map(|side| (write, side)));
+    let whole = on_every_core(crashes, |(write, side), tally| {
+        let mut own = Tally::default();
+        play(Some(Crash::Write(Which::Any(write), side)), &mut own);
+        let found = own.violations.iter().map(|(_, at, (name, text))| format!("{name} at {} ms: {text}", at.0));
+        for text in found.chain(own.unrepaired.iter().map(|(_, text)| text.clone())) {
+            println!("SEED={seed}, killed {side:?} write {write}: {text}");
+        }
+        tally.add(own);
+    });
+    println!(
+        "SEED={seed}: killed {} times, at every {CRASHES_EVERY}th of {writes} writes from {from}; {:?}",
+        whole.kills, whole.actions
+    );
+    let killed = whole.kills > 0 && whole.kills >= writes / CRASHES_EVERY * 2;
+    let acted = !alone.actions.is_empty() && alone.actions.keys().all(|one| whole.actions.contains_key(one));
+    killed && acted && whole.violations.is_empty() && whole.unrepaired.is_empty()
+}
+
+/// What one of the programs did.
+fn tell(number: usize, at: Tick, entry: &Entry) {
+    if number > 0 {
+        print!("[{number}]");
+    }
     let at = at.0 as f64 / 1_000.0;
     match entry {
         Entry::Wrote(batch) => {

@@ -46,12 +46,28 @@ pub(crate) enum Journal {
 /// When the program is killed without warning, next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
-    /// A batch with an intent was handed over and is not on the paper.
-    BeforeWrite,
-    /// It is on the paper, and the program was not told.
-    AfterWrite,
+    /// At a write.
+    Write(Which, Side),
     /// A step was carried out, and its end not told.
     AfterStep,
+}
+
+/// At which write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The next with an intent.
+    Intent,
+    /// The one after so many others, whatever it holds.
+    Any(u64),
+}
+
+/// On which side of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The batch was handed over and is not on the paper.
+    Before,
+    /// It is on the paper, and the program was not told.
+    After,
 }
 
 /// Something that happened at the border between the program and the world.
@@ -125,6 +141,8 @@ pub(crate) struct Play {
     pub(crate) journal: Journal,
     /// When the program is killed next.
     pub(crate) crash: Option<Crash>,
+    /// Batches handed over so far.
+    pub(crate) writes: u64,
     /// What happened, the newest last; bounded.
     pub(crate) story: Vec<(Tick, Entry)>,
     cluster: ClusterId,
@@ -151,6 +169,7 @@ impl Play {
             world: World::new(&settings, model, seed),
             journal: Journal::default(),
             crash: None,
+            writes: 0,
             story: Vec::new(),
             cluster,
             settings,
@@ -235,9 +254,14 @@ impl Play {
         self.wake = Some(self.now);
     }
 
+    /// When something comes next.
+    pub(crate) fn next(&self) -> Option<Tick> {
+        [self.world.next(), self.wake].into_iter().flatten().min().map(|at| at.max(self.now))
+    }
+
     /// Plays what comes next, at most up to `end`; false when `end` is reached.
     pub(crate) fn turn(&mut self, end: Tick) -> bool {
-        let at = [self.world.next(), self.wake].into_iter().flatten().min().unwrap_or(end).max(self.now);
+        let at = self.next().unwrap_or(end);
         if at > end {
             self.now = end;
             self.world.model.advance(end);
@@ -293,11 +317,10 @@ impl Play {
 
     /// Hands a batch to the journal; true when the program died over it.
     fn write(&mut self, batch: Batch) -> bool {
-        let has_intent = !batch.intents.is_empty();
-        let crash = self.crash.filter(|_| has_intent);
+        let crash = self.crash_here(!batch.intents.is_empty());
+        self.writes += 1;
         self.note(Entry::Wrote(batch.clone()));
-        if crash == Some(Crash::BeforeWrite) {
-            self.crash = None;
+        if crash == Some(Side::Before) {
             self.kill();
             return true;
         }
@@ -310,8 +333,7 @@ impl Play {
         if self.journal != Journal::Refuses {
             self.paper.push((self.now, batch));
         }
-        if crash == Some(Crash::AfterWrite) {
-            self.crash = None;
+        if crash == Some(Side::After) {
             self.kill();
             return true;
         }
@@ -322,6 +344,24 @@ impl Play {
         };
         self.world.tell(after, Event::Stored { cluster, batch: id, result });
         false
+    }
+
+    /// On which side of this write the program is killed; none: it is not.
+    fn crash_here(&mut self, has_intent: bool) -> Option<Side> {
+        let Some(Crash::Write(which, side)) = &mut self.crash else { return None };
+        let side = *side;
+        let here = match which {
+            Which::Intent => has_intent,
+            Which::Any(0) => true,
+            Which::Any(others) => {
+                *others -= 1;
+                false
+            }
+        };
+        if here {
+            self.crash = None;
+        }
+        here.then_some(side)
     }
 
     /// Starts a step; true when the program died over it.
