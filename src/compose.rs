@@ -55,6 +55,9 @@ fn sources(cluster: &Cluster) -> BTreeSet<ProbeKind> {
     if cluster.kubernetes.is_some() {
         sources.insert(ProbeKind::Apiserver);
     }
+    if cluster.snapshots.is_some() {
+        sources.insert(ProbeKind::Snapshots);
+    }
     if cluster.kubernetes.is_some() && cluster.vip.is_some() {
         sources.insert(ProbeKind::Vip);
     }

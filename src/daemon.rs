@@ -6,6 +6,7 @@
 //! says so everywhere, until the journal can be used again: then it leaves, to be started anew with what that remembers. Only a journal that another defib holds ends it. `defib recover` without a daemon runs the same loop
 //! ([`once`]) for as long as its run takes, without the listener.
 
+mod backup;
 mod own;
 pub mod rehearsal;
 pub mod replay;
@@ -211,11 +212,12 @@ async fn round(
     ends: impl Future<Output = &'static str>,
 ) -> Result<Left, DaemonError> {
     let Kept { clock, journal, saved, interrupted, lived_until_ms } = kept;
-    let without_journal = journal.as_ref().err().map(words);
+    let without_journal = journal.as_ref().err().map(|error| words(error));
     if let Some(why) = &without_journal {
         tracing::error!("observing only, nothing will be started: {why}");
         health.cannot_act(why);
     }
+    let lasts = listening.is_some();
     let returned = own::journal_returns(without_journal.as_ref().map(|_| config.journal.clone()), clock);
     let (hub, mut questions) = Hub::new(clock, settled(&config, without_journal.clone()));
     let hub = Arc::new(hub);
@@ -230,6 +232,9 @@ async fn round(
     let observer = Arc::new(Observer::new(&config.clusters, &config.canaries, clock));
     tokio::spawn(observe::run::run(Arc::clone(&observer), wished, events.clone()));
     tokio::spawn(own::watch(config.journal.clone(), clock, events.clone()));
+    if lasts && journal.is_ok() {
+        backup::start(&observer, &hub, clock);
+    }
     let executor = Executor::new(observer, clock, config.journal.join("evidence"), events);
 
     let settings = compose::settings(&config, playbooks);
@@ -338,7 +343,7 @@ fn leave<O: Outside + Send + 'static>(driver: Driver<Live<O>>) {
 }
 
 /// An error with its causes, on one line.
-fn words(error: &JournalError) -> String {
+fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {

@@ -2,7 +2,8 @@
 //!
 //! It promises that the file is whole or absent: what streams in goes to `FILE.partial`, readable by its owner alone, and
 //! becomes `FILE` only after it matched the hash that etcd sends last and reached the disk. Nothing that is there is
-//! written over. Left out: when to take one, how many to keep, and restoring.
+//! written over. Which are kept is
+//! `shelf`'s. Left out: when to take one, and restoring.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,6 +16,10 @@ use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
 use crate::client::Trouble;
 use crate::client::etcd::{Member, Snapshot};
+
+mod shelf;
+
+pub use shelf::Shelf;
 
 /// More is not read: etcd advises a quota of 8 GiB at the most.
 pub const BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::lifeline::{self, Places};
 use super::maintenance;
 use super::read::path;
+use super::snapshots;
 use super::{Cluster, Credential, EtcdMetrics, Node, Ports, Talos};
 use crate::yaml::{self, Map, Place, Walk};
 
@@ -41,6 +42,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
         "etcd",
         "etcd-metrics",
         "talos",
+        "snapshots",
         "lifeline",
     ];
     let map = walk.map(node, "a cluster", &keys)?;
@@ -56,6 +58,8 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
     let (lifeline, lifeline_places) = lifeline.unwrap_or_default();
     let (nodes, address_places) = nodes.into_iter().unzip();
     let (arm, arm_places) = armed.into_iter().unzip();
+    let snapshots =
+        map.get("snapshots").and_then(|node| snapshots::read(walk, node, folder, map.get("etcd").is_some()));
     let ports = ports(walk, &map);
     let etcd = credential(walk, &map, "etcd", folder);
     Some(Read {
@@ -75,6 +79,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
             talos: talos(walk, &map, folder),
             arm,
             maintenance,
+            snapshots,
             lifeline,
         },
     })

@@ -8,6 +8,7 @@ mod cluster;
 mod lifeline;
 mod maintenance;
 mod read;
+mod snapshots;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use defib_engine::maintenance::Maintenance;
 pub use defib_engine::settings::Mode;
 pub use lifeline::{Kubeconfig, Lifeline};
 pub use read::{read, read_with};
+pub use snapshots::Schedule;
 
 /// A whole `defib.yaml`, validated.
 #[derive(Clone, Debug)]
@@ -64,6 +66,8 @@ pub struct Cluster {
     pub arm: Vec<String>,
     /// When nothing, or nothing disruptive, is started by itself; at most 16.
     pub maintenance: Vec<Maintenance>,
+    /// When snapshots of etcd are taken, and where they are kept; none: none are.
+    pub snapshots: Option<Schedule>,
     /// The way to the API servers past the virtual address; none: there is none.
     pub lifeline: Option<Lifeline>,
 }

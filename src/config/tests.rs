@@ -260,6 +260,30 @@ fn an_armed_playbook_must_exist() {
 }
 
 #[test]
+fn a_schedule_of_snapshots_is_read_and_every_mistake_in_one_found() {
+    let etcd = "    etcd: { ca: a, certificate: b, key: c }\n";
+    let text = with(&format!("{etcd}    snapshots: {{ every: 6h, folder: kept }}"));
+    let config = read_text(text).unwrap();
+    let schedule = config.clusters[0].snapshots.as_ref().unwrap();
+    assert_eq!((schedule.every.as_secs(), schedule.keep), (21_600, 14));
+    assert!(schedule.folder.is_absolute() && schedule.folder.ends_with("kept"));
+    for (lines, expected) in [
+        ("    snapshots: { every: 6h, folder: kept }", "snapshots need the key \"etcd\" beside them"),
+        ("    snapshots: { every: often, folder: kept }", "every \"often\" is not a duration"),
+        ("    snapshots: { every: 59s, folder: kept }", "every \"59s\" is not from 1m to 30 days"),
+        ("    snapshots: { every: 31days, folder: kept }", "is not from 1m"),
+        ("    snapshots: { every: 6h, keep: 0, folder: kept }", "keep 0 is not a number from 1 to 1000"),
+        ("    snapshots: { every: 6h, keep: 1001, folder: kept }", "keep 1001 is not"),
+        ("    snapshots: { keep: 1 }", "lacks the key \"every\""),
+        ("    snapshots: { keep: 1 }", "lacks the key \"folder\""),
+        ("    snapshots: { evry: 1h }", "did you mean \"every\""),
+    ] {
+        let found = problems(with(lines)).join("\n");
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
+}
+
+#[test]
 fn maintenance_windows_are_read() {
     let lines = "    maintenance:\n      - { days: [sat, sun], from: 02:00, to: 04:30, offset: '+01:00', hold: everything }\n      \
                  - { days: [mon], from: 22:00, to: 01:00, hold: disruptive }\n      - { days: [tue], from: 00:00, to: 24:00, hold: disruptive }";

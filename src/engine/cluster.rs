@@ -114,9 +114,14 @@ impl Cluster {
             };
             subjects.into_iter().map(move |subject| (FindingKey { rule: rule.name, subject }, Tracked::new(rule)))
         };
-        // Where no hypervisor is asked there is no such layer, rather than a row of unknowns for every node.
+        // Where no hypervisor is asked there is no such layer, rather than a row of unknowns for every node; and no word of
+        // snapshots where none are to be kept.
         let asked = ProbeKind::HYPERVISOR.iter().any(|kind| seed.settings.sources.contains(kind));
-        let stands = |rule: &&&'static Rule| asked || rule.layer != Layer::Host;
+        let kept = seed.settings.sources.contains(&ProbeKind::Snapshots);
+        let stands = |rule: &&&'static Rule| match rule.layer {
+            Layer::Host => asked,
+            _ => kept || !rule.reads.contains(&ProbeKind::Snapshots),
+        };
         let tracked: Vec<_> = diagnosis::ALL.iter().filter(stands).flat_map(|rule| tracked(rule)).collect();
         Cluster {
             keys: tracked.iter().map(|(key, _)| key.clone()).collect(),

@@ -13,7 +13,8 @@ mod figures;
 mod hypervisor;
 
 pub use figures::{
-    CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, Filesystem, Histogram, TalosMachine,
+    CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, Filesystem, Histogram, Snapshot, Snapshots,
+    TalosMachine,
 };
 pub use hypervisor::{HypervisorHost, VirtualMachine, VmState};
 
@@ -113,6 +114,8 @@ pub enum ProbeKind {
     Vip,
     /// Our own certificates, read from where they are kept.
     Credentials,
+    /// The snapshots of etcd that are kept here, on a schedule.
+    Snapshots,
     /// A TCP connection to an address outside the clusters.
     Canary,
     /// The host beneath a node: what it has, uses and has promised.
@@ -123,7 +126,7 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// Every kind, in order.
-    pub const ALL: [ProbeKind; 16] = [
+    pub const ALL: [ProbeKind; 17] = [
         ProbeKind::TalosServices,
         ProbeKind::TalosContainers,
         ProbeKind::TalosKubeletLog,
@@ -137,6 +140,7 @@ impl ProbeKind {
         ProbeKind::Apiserver,
         ProbeKind::Vip,
         ProbeKind::Credentials,
+        ProbeKind::Snapshots,
         ProbeKind::Canary,
         ProbeKind::HypervisorHost,
         ProbeKind::HypervisorVm,
@@ -145,9 +149,10 @@ impl ProbeKind {
     /// What only a hypervisor tells. No configuration names one yet, so the program itself asks for neither.
     pub const HYPERVISOR: [ProbeKind; 2] = [ProbeKind::HypervisorHost, ProbeKind::HypervisorVm];
 
-    /// What can be asked without a hypervisor, in order.
-    pub fn without_hypervisor() -> impl Iterator<Item = ProbeKind> {
-        ProbeKind::ALL.into_iter().filter(|kind| !ProbeKind::HYPERVISOR.contains(kind))
+    /// What can be asked without a hypervisor and without a schedule of snapshots, in order.
+    pub fn common() -> impl Iterator<Item = ProbeKind> {
+        let rare = |kind: &ProbeKind| ProbeKind::HYPERVISOR.contains(kind) || *kind == ProbeKind::Snapshots;
+        ProbeKind::ALL.into_iter().filter(move |kind| !rare(kind))
     }
 
     /// The public name, as in configuration, scenarios, metrics and the reference.
@@ -167,6 +172,7 @@ impl ProbeKind {
             ProbeKind::Apiserver => "apiserver",
             ProbeKind::Vip => "vip",
             ProbeKind::Credentials => "credentials",
+            ProbeKind::Snapshots => "snapshots",
             ProbeKind::Canary => "canary",
             ProbeKind::HypervisorHost => "hypervisor.host",
             ProbeKind::HypervisorVm => "hypervisor.vm",
@@ -194,7 +200,7 @@ impl ProbeKind {
             | ProbeKind::Canary => 5_000,
             ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics => 10_000,
             // The whole log comes each time.
-            ProbeKind::TalosDmesg => 30_000,
+            ProbeKind::TalosDmesg | ProbeKind::Snapshots => 30_000,
             ProbeKind::Credentials => 60_000,
         })
     }
@@ -206,7 +212,7 @@ impl ProbeKind {
         Duration::from_millis(match self {
             ProbeKind::EtcdStatus | ProbeKind::EtcdReadSerializable | ProbeKind::Canary => 1_500,
             ProbeKind::EtcdReadLinearizable => 2_500,
-            ProbeKind::EtcdMembers | ProbeKind::Credentials => 2_000,
+            ProbeKind::EtcdMembers | ProbeKind::Credentials | ProbeKind::Snapshots => 2_000,
             ProbeKind::Apiserver | ProbeKind::Vip => 5_000,
             ProbeKind::TalosServices
             | ProbeKind::TalosContainers
@@ -392,6 +398,8 @@ pub enum Facts {
     Vip(Vip),
     /// Our own certificates for a cluster.
     Credentials(Vec<Credential>),
+    /// The snapshots of etcd that are kept here.
+    Snapshots(Snapshots),
     /// Something answered.
     Canary,
     /// The host beneath a node.

@@ -10,7 +10,7 @@ use crate::finding::{Rule, Scope};
 use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
-    Filesystem, HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, TalosMachine,
+    Filesystem, HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, Snapshots, TalosMachine,
     TalosServices, Target, VirtualMachine, Why,
 };
 use crate::settings::ClusterSettings;
@@ -258,7 +258,7 @@ impl<'a> View<'a> {
     pub fn reads(&self, rule: &Rule, node: &NodeName) -> Vec<(Target, ProbeKind)> {
         let of = |&kind: &ProbeKind| match (kind, rule.scope) {
             (ProbeKind::Vip, _) => vec![(Target::Vip(self.cluster.clone()), kind)],
-            (ProbeKind::Credentials, _) => vec![(Target::Own(self.cluster.clone()), kind)],
+            (ProbeKind::Credentials | ProbeKind::Snapshots, _) => vec![(Target::Own(self.cluster.clone()), kind)],
             // The canaries are nobody's patients; `not-isolated` judges them.
             (ProbeKind::Canary, _) => Vec::new(),
             (_, Scope::Node) => vec![(self.node(node), kind)],
@@ -432,6 +432,18 @@ impl<'a> View<'a> {
                 let failed = look.failure().map(|failure| format!("credentials: {failure}"));
                 Err(look.unknown(ProbeKind::Credentials).or(failed).unwrap_or_default())
             }
+        }
+    }
+
+    /// The snapshots of this cluster's etcd that are kept here.
+    ///
+    /// # Errors
+    /// Why they are not known, in words.
+    pub fn snapshots(&self) -> Result<&'a Snapshots, String> {
+        let look = self.look(&Target::Own(self.cluster.clone()), ProbeKind::Snapshots);
+        match look.facts() {
+            Some(Facts::Snapshots(snapshots)) => Ok(snapshots),
+            _ => Err(look.unknown(ProbeKind::Snapshots).unwrap_or_default()),
         }
     }
 

@@ -62,6 +62,7 @@ impl Scene {
             etcd_metrics: None,
             talos: None,
             arm: Vec::new(),
+            snapshots: None,
             maintenance: Vec::new(),
             lifeline: Some(Lifeline { listen: Some(address), connections, kubeconfig: None }),
         };

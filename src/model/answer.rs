@@ -83,6 +83,7 @@ impl Model {
             ProbeKind::Vip
             | ProbeKind::Canary
             | ProbeKind::Credentials
+            | ProbeKind::Snapshots
             | ProbeKind::HypervisorHost
             | ProbeKind::HypervisorVm => {
                 (slow, Seen::Unknown(Why::OwnSide(format!("a node is not asked for {}", kind.name()))))

@@ -65,7 +65,7 @@ enum Item {
 #[must_use]
 pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
     // Its machines have no hypervisor that could be asked.
-    let sources = ProbeKind::without_hypervisor().filter(|kind| *kind != ProbeKind::Canary);
+    let sources = ProbeKind::common().filter(|kind| *kind != ProbeKind::Canary);
     let cluster = ClusterSettings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
         sources: sources.collect(),
@@ -255,7 +255,7 @@ fn probes(cluster: &ClusterId, settings: &Settings) -> Vec<(Target, ProbeKind)> 
     for &kind in &known.sources {
         match kind {
             ProbeKind::Vip => probes.push((Target::Vip(cluster.clone()), kind)),
-            ProbeKind::Credentials => probes.push((Target::Own(cluster.clone()), kind)),
+            ProbeKind::Credentials | ProbeKind::Snapshots => probes.push((Target::Own(cluster.clone()), kind)),
             _ => probes.extend(known.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),
         }
     }

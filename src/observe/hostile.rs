@@ -162,6 +162,7 @@ fn cluster(
         etcd_metrics: Some(EtcdMetrics { tls: true, port }),
         talos: Some(TalosFile { talosconfig, context: None }),
         arm: Vec::new(),
+        snapshots: None,
         maintenance: Vec::new(),
         lifeline: None,
     }

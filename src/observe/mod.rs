@@ -39,6 +39,7 @@ use crate::client::talos::{Credential, Talos};
 use crate::client::tls::Files;
 use crate::clock::Clock;
 use crate::config::{Cluster, Node};
+use crate::snapshot::Shelf;
 use poll::credentials::Own;
 
 /// A poll keeps its own deadline; one that overran it by this much is given up, so that no fault of ours hangs a probe.
@@ -82,6 +83,7 @@ enum Client {
     Vip(Kubernetes),
     Metrics(Exposition),
     Own(Own),
+    Snapshots(Arc<Shelf>),
     Canary(SocketAddr),
 }
 
@@ -155,6 +157,14 @@ impl Observer {
             let client = Client::Own(Own { kubernetes, etcd, talos, vip: cluster.vip.map(|vip| vip.ip()) });
             self.add(&Target::Own(cluster.name.clone()), Path::Own, ProbeKind::Credentials, client);
         }
+        self.add_snapshots(cluster);
+    }
+
+    fn add_snapshots(&mut self, cluster: &Cluster) {
+        if let Some(schedule) = &cluster.snapshots {
+            let client = Client::Snapshots(Arc::new(Shelf::new(&cluster.name, schedule)));
+            self.add(&Target::Own(cluster.name.clone()), Path::Own, ProbeKind::Snapshots, client);
+        }
     }
 
     fn add_machine(&mut self, cluster: &Cluster, node: &Node, target: &Target, credential: &Arc<Kept>) -> Arc<Talos> {
@@ -218,6 +228,14 @@ impl Observer {
     #[must_use]
     pub fn talos(&self, cluster: &str, node: &str) -> Option<&Talos> {
         self.machines.get(&(cluster.to_owned(), node.to_owned())).map(Arc::as_ref)
+    }
+
+    /// Where snapshots are kept, of every cluster that has a schedule for them.
+    pub fn shelves(&self) -> impl Iterator<Item = &Arc<Shelf>> {
+        self.probes.values().filter_map(|probe| match &probe.client {
+            Client::Snapshots(shelf) => Some(shelf),
+            _ => None,
+        })
     }
 
     /// The members of etcd of a cluster with their nodes' names, for whoever acts on them; none where no certificate for
@@ -318,6 +336,7 @@ impl Client {
             Client::Vip(client) => poll::vip::poll(client, kind, deadlines).await,
             Client::Metrics(client) => poll::etcd_metrics::poll(client, kind, deadline).await,
             Client::Own(own) => poll::credentials::poll(own, kind, deadline).await,
+            Client::Snapshots(shelf) => poll::snapshots::poll(shelf, kind, deadline).await,
             Client::Canary(address) => poll::canary::poll(address, kind, deadline).await,
         }
     }

@@ -23,6 +23,7 @@ fn cluster(world: &World, apiserver: u16) -> Cluster {
         etcd_metrics: Some(EtcdMetrics { tls: true, port: apiserver }),
         talos: Some(TalosFile { talosconfig: world.folder.path().join("talosconfig"), context: None }),
         arm: Vec::new(),
+        snapshots: None,
         maintenance: Vec::new(),
         lifeline: None,
     }

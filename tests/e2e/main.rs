@@ -44,6 +44,7 @@ const CASES: &[Case] = &[
     ("check::a_healthy_cluster_is_healthy", check::healthy),
     ("check::nothing_is_known_where_no_credential_can_be_read", check::without_credentials),
     ("snapshot::a_snapshot_holds_what_was_put", snapshot::holds_what_was_put),
+    ("snapshot::a_schedule_keeps_the_newest_and_tells_of_failures", snapshot::on_a_schedule),
     ("check::a_hung_member_is_named", check::hung_member),
     ("check::a_frozen_machine_is_named_and_explains_alone", check::frozen_machine),
     ("daemon::it_serves_its_health_and_metrics_and_ends_on_sigterm", daemon::endpoints),

@@ -84,13 +84,14 @@ impl Stage {
         let mut clauses = rest.split("; ");
         let nodes: Vec<NodeName> = clauses.next().unwrap_or_default().split(' ').map(str::to_owned).collect();
         let mut own = ClusterSettings { nodes: nodes.clone(), ..ClusterSettings::default() };
-        own.sources = ProbeKind::without_hypervisor().filter(|kind| *kind != ProbeKind::Vip).collect();
+        own.sources = ProbeKind::common().filter(|kind| *kind != ProbeKind::Vip).collect();
         let playbooks =
             defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())?;
         let mut settings = Settings { playbooks, ..Settings::default() };
         for clause in clauses {
             match clause.split(' ').collect::<Vec<_>>().as_slice() {
                 ["vip"] => drop(own.sources.insert(ProbeKind::Vip)),
+                ["snapshots"] => drop(own.sources.insert(ProbeKind::Snapshots)),
                 ["hypervisor"] => own.sources.extend(ProbeKind::HYPERVISOR),
                 ["canaries", count] => {
                     let count: usize = count.parse().map_err(|_| format!("`{count}` is no number"))?;
@@ -547,7 +548,7 @@ fn targets(cluster: &str, settings: &ClusterSettings, canaries: &[String]) -> Ve
     for &kind in &settings.sources {
         match kind {
             ProbeKind::Vip => targets.push((Target::Vip(cluster.clone()), kind)),
-            ProbeKind::Credentials => targets.push((Target::Own(cluster.clone()), kind)),
+            ProbeKind::Credentials | ProbeKind::Snapshots => targets.push((Target::Own(cluster.clone()), kind)),
             ProbeKind::Canary => {}
             _ => targets.extend(settings.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),
         }

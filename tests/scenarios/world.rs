@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use defib_engine::observation::{
     Apiserver, BackOff, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog,
-    KubeletLog, NodeName, OomKill, ProbeKind, Seen, Service, Stage, TalosServices, Target, Vip, Why,
+    KubeletLog, NodeName, OomKill, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosServices, Target, Vip,
+    Why,
 };
 use defib_engine::time::{Tick, UnixMs};
 
@@ -50,6 +51,7 @@ pub(crate) struct World {
     /// Who holds the virtual address, and whether it is ready behind it.
     holder: (NodeName, bool),
     credentials: Vec<Credential>,
+    snapshots: Snapshots,
 }
 
 /// How something answers a probe.
@@ -115,6 +117,7 @@ impl World {
             cut_off: false,
             holder: (nodes.first().cloned().unwrap_or_default(), true),
             credentials: credentials(),
+            snapshots: snapshots(Tick(0)),
         }
     }
 
@@ -132,6 +135,7 @@ impl World {
         for clause in clauses.split(',').map(str::trim) {
             let known = match subject.split_once(' ') {
                 None => self.set_whole(subject, clause)?,
+                Some(("our", "snapshots")) => self.set_snapshots(clause, now)?,
                 Some(("our", what)) => self.set_credential(what, clause, now)?,
                 Some((host, "host")) => self.hypervisors.set_host(host, clause)?,
                 Some((node, "vm")) => self.hypervisors.set_vm(node, clause)?,
@@ -159,6 +163,18 @@ impl World {
             ("observer", "cut off" | "connected") => self.cut_off = clause == "cut off",
             ("quorum" | "observer", _) => return Ok(false),
             _ => return Err(format!("nothing is called {subject}")),
+        }
+        Ok(true)
+    }
+
+    fn set_snapshots(&mut self, clause: &str, now: Tick) -> Result<bool, String> {
+        match clause.split(' ').collect::<Vec<_>>().as_slice() {
+            ["none"] => self.snapshots.newest = None,
+            ["taken"] => self.snapshots.newest = Some(Snapshot { at: wall(now), bytes: 40_000_000 }),
+            ["every", time] => self.snapshots.every = duration(time)?,
+            ["succeed"] => self.snapshots.failed = None,
+            ["fail", why @ ..] => self.snapshots.failed = Some(why.join(" ")),
+            _ => return Ok(false),
         }
         Ok(true)
     }
@@ -226,6 +242,7 @@ impl World {
                 certificate_sha256: format!("certificate of {}", self.holder.0),
                 ..Vip::default()
             }),
+            (Target::Own(_), _) if kind == ProbeKind::Snapshots => Facts::Snapshots(self.snapshots.clone()),
             (Target::Own(_), _) => Facts::Credentials(self.credentials.clone()),
             (_, Some(node)) => node.facts(kind, self, sent),
             (_, None) => Facts::Canary,
@@ -448,15 +465,22 @@ impl Node {
             ProbeKind::EtcdMembers => Facts::EtcdMembers(self.members(world)),
             ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::new(self.gauges.etcd(self.number == 1, sent))),
             ProbeKind::TalosMachine => Facts::TalosMachine(Box::new(self.gauges.machine(sent))),
-            ProbeKind::Credentials | ProbeKind::Canary | ProbeKind::HypervisorHost | ProbeKind::HypervisorVm => {
-                Facts::Canary
-            }
+            ProbeKind::Credentials
+            | ProbeKind::Snapshots
+            | ProbeKind::Canary
+            | ProbeKind::HypervisorHost
+            | ProbeKind::HypervisorVm => Facts::Canary,
         }
     }
 }
 
 fn wall(now: Tick) -> UnixMs {
     UnixMs(WALL_START_MS).after(now.since(Tick(0)))
+}
+
+fn snapshots(now: Tick) -> Snapshots {
+    let newest = Some(Snapshot { at: wall(now), bytes: 40_000_000 });
+    Snapshots { every: Duration::from_secs(6 * 3_600), newest, failed: None }
 }
 
 fn credentials() -> Vec<Credential> {

@@ -27,7 +27,7 @@ fn reboot() -> Playbook {
 
 /// Hands a case about `cp2` of three nodes to `look`, a day after 1970 began.
 fn about_cp2<T>(world: &World, look: impl FnOnce(&Case<'_>) -> T) -> T {
-    let asked: Vec<_> = ProbeKind::without_hypervisor().collect();
+    let asked: Vec<_> = ProbeKind::common().collect();
     with(world, Elsewhere::default(), &asked, look)
 }
 

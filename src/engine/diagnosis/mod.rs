@@ -20,6 +20,8 @@ pub static ALL: &[&Rule] = &[
     &observer::role_too_weak::RULE,
     &observer::role_too_strong::RULE,
     &observer::talosconfig_uses_vip::RULE,
+    &observer::backup_stale::RULE,
+    &observer::backup_failed::RULE,
     &host::unreachable::RULE,
     &host::overcommitted::RULE,
     &host::busy::RULE,

@@ -2,6 +2,8 @@
 //!
 //! Everything here is one look. What needs two (a rate, a quantile over a window) is `window`'s and `quantile`'s.
 
+use std::time::Duration;
+
 use crate::time::UnixMs;
 
 /// Who is in an etcd cluster, as one member has it in its own store.
@@ -182,4 +184,24 @@ pub struct Credential {
     pub groups: Vec<String>,
     /// Its file names the cluster's virtual address as whom to ask.
     pub names_vip: bool,
+}
+
+/// The snapshots of one cluster's etcd that are kept here, on a schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshots {
+    /// One is to be taken so often.
+    pub every: Duration,
+    /// The newest whole one; none: none is kept.
+    pub newest: Option<Snapshot>,
+    /// Why the last attempt came to nothing; none: it did not.
+    pub failed: Option<String>,
+}
+
+/// One that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When it was taken, by the clock of the machine that keeps it.
+    pub at: UnixMs,
+    /// The size of its file.
+    pub bytes: u64,
 }

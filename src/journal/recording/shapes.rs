@@ -9,7 +9,7 @@ use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
     Apiserver, BackOff, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
     Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Observation, OomKill, Path, ProbeKind, Seen,
-    Service, Stage, TalosMachine, TalosServices, Target, Vip, VirtualMachine, VmState, Why,
+    Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip, VirtualMachine, VmState, Why,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Outcome, StepId};
@@ -24,7 +24,7 @@ variants! {
     Path { Direct, Vip, Talos, Hypervisor, Own, Outside }
     ProbeKind {
         TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, TalosDmesg, EtcdStatus, EtcdReadSerializable,
-        EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Canary,
+        EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Snapshots, Canary,
         HypervisorHost, HypervisorVm,
     }
     Seen { Healthy(facts), Unhealthy(failure), Unknown(why) }
@@ -37,7 +37,7 @@ variants! {
     Facts {
         TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), TalosDmesg(facts), EtcdStatus(facts), EtcdRead { took },
         EtcdMembers(facts), EtcdMetrics(facts), TalosMachine(facts), Apiserver(facts), Vip(facts), Credentials(facts),
-        Canary, HypervisorHost(facts), HypervisorVm(facts),
+        Snapshots(facts), Canary, HypervisorHost(facts), HypervisorVm(facts),
     }
     VmState { Running, Stopped, Paused, IoError, Other(word) }
     Event {
@@ -90,6 +90,8 @@ fields! {
     Apiserver { ready, live, failing, took, certificate_sha256, certificate_not_after }
     Vip { ready, certificate_sha256, certificate_not_after, connect, handshake, response }
     Credential { what, not_after, problem, groups, names_vip }
+    Snapshots { every, newest, failed }
+    Snapshot { at, bytes }
     ObserverHealth { late, pause_file }
     Command { id, by, ask }
     Recover { cluster, playbook, node, plan, waive_for, pass_limits }

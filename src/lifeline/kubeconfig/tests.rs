@@ -57,6 +57,7 @@ impl Desk {
             etcd_metrics: None,
             talos: None,
             arm: Vec::new(),
+            snapshots: None,
             maintenance: Vec::new(),
             lifeline: Some(Lifeline { listen: None, connections: 1, kubeconfig: Some(kubeconfig) }),
         };

@@ -8,5 +8,6 @@ pub mod canary;
 pub mod credentials;
 pub mod etcd;
 pub mod etcd_metrics;
+pub mod snapshots;
 pub mod talos;
 pub mod vip;

@@ -43,7 +43,7 @@ pub(crate) fn now(at: Tick) -> Now {
 pub(crate) fn settings(clusters: usize, playbooks: Vec<Playbook>) -> Settings {
     let cluster = ClusterSettings {
         nodes: NODES.map(str::to_owned).to_vec(),
-        sources: ProbeKind::without_hypervisor().collect::<BTreeSet<_>>(),
+        sources: ProbeKind::common().collect::<BTreeSet<_>>(),
         ..ClusterSettings::default()
     };
     let named = |number: usize| (format!("cluster-{number:03}"), cluster.clone());

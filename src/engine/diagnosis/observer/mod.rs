@@ -1,5 +1,7 @@
 //! Conditions of defib's own place.
 
+pub(super) mod backup_failed;
+pub(super) mod backup_stale;
 pub(crate) mod credential_expiring;
 pub(crate) mod isolated;
 pub(super) mod overloaded;
