@@ -7,8 +7,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use defib_engine::time::Human;
-
 use super::read::path;
 use crate::yaml::{Node, Walk, quoted};
 
@@ -51,8 +49,7 @@ fn every(walk: &Walk<'_>, node: &Node) -> Option<Duration> {
         return None;
     };
     if !(EVERY_MIN..=EVERY_MAX).contains(&every) {
-        let (least, most) = (Human(EVERY_MIN), Human(EVERY_MAX));
-        walk.problem(node.place, format!("every {} is not from {least} to {most}", quoted(text)));
+        walk.problem(node.place, format!("every {} is not between 1m and 30 days", quoted(text)));
         return None;
     }
     Some(every)

@@ -166,7 +166,7 @@ clusters:
             "15:11: a credential is a map of ca, certificate, key",
             "16:12: talos lacks the key \"talosconfig\"",
             "17:5: a cluster lacks the key \"nodes\"",
-            "18:5: a cluster is a map of name, vip, arm, maintenance, ports, nodes, kubernetes, etcd, etcd-metrics, talos, lifeline",
+            "18:5: a cluster is a map of name, vip, arm, maintenance, ports, nodes, kubernetes, etcd, etcd-metrics, talos, snapshots, lifeline",
         ]
     );
 }
@@ -270,8 +270,8 @@ fn a_schedule_of_snapshots_is_read_and_every_mistake_in_one_found() {
     for (lines, expected) in [
         ("    snapshots: { every: 6h, folder: kept }", "snapshots need the key \"etcd\" beside them"),
         ("    snapshots: { every: often, folder: kept }", "every \"often\" is not a duration"),
-        ("    snapshots: { every: 59s, folder: kept }", "every \"59s\" is not from 1m to 30 days"),
-        ("    snapshots: { every: 31days, folder: kept }", "is not from 1m"),
+        ("    snapshots: { every: 59s, folder: kept }", "every \"59s\" is not between 1m and 30 days"),
+        ("    snapshots: { every: 31days, folder: kept }", "is not between 1m"),
         ("    snapshots: { every: 6h, keep: 0, folder: kept }", "keep 0 is not a number from 1 to 1000"),
         ("    snapshots: { every: 6h, keep: 1001, folder: kept }", "keep 1001 is not"),
         ("    snapshots: { keep: 1 }", "lacks the key \"every\""),

@@ -69,6 +69,17 @@ fn hypervisor() -> Vec<Event> {
     vms.into_iter().chain([host]).collect()
 }
 
+/// What the folder of a schedule would tell: the model has none.
+fn snapshots() -> Event {
+    use defib_engine::observation::{Facts, Observation, Path, Seen, Snapshot, Snapshots, Target};
+    let newest = Some(Snapshot { at: UnixMs(1_771_286_400_000), bytes: 40_000_000 });
+    let facts =
+        Snapshots { every: std::time::Duration::from_secs(3_600), newest, failed: Some("the disk is full".to_owned()) };
+    let (target, kind, seen) =
+        (Target::Own(CLUSTER.to_owned()), ProbeKind::Snapshots, Seen::Healthy(Facts::Snapshots(facts)));
+    Event::Observed(Observation { target, path: Path::Own, kind, sent: Tick(1_000), at: Tick(1_002), seen })
+}
+
 fn read(bytes: &[u8]) -> Result<Recording, RecordingError> {
     Recording::from(BufReader::new(bytes), Path::new("prod.recording"))
 }
@@ -101,7 +112,7 @@ fn recording() -> Vec<u8> {
 #[test]
 fn every_event_comes_back_as_it_was() {
     let mut events = events();
-    events.extend(hypervisor());
+    events.extend(hypervisor().into_iter().chain([snapshots()]));
     for kind in ProbeKind::ALL {
         let has = |event: &&Event| matches!(event, Event::Observed(seen) if seen.kind == kind);
         assert!(events.iter().any(|event| has(&event)), "nothing was asked by {}", kind.name());
