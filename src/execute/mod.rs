@@ -4,6 +4,7 @@
 //! other side may have acted; it is never tried again. Left out: every decision.
 
 mod collect_evidence;
+mod move_leader;
 mod reboot_node;
 mod reclaim_space;
 mod restart_container;
@@ -68,6 +69,10 @@ impl Executor {
             Action::ReclaimSpace { deadline } => {
                 let members = self.observer.members(step.cluster());
                 reclaim_space::run(&members, step, &self.evidence, *deadline).await
+            }
+            Action::MoveLeader { to, deadline } => {
+                let to = to.as_ref().ok_or_else(|| Outcome::Failed("nobody was chosen to lead".to_owned()))?;
+                move_leader::run(&self.observer.members(step.cluster()), step.node(), to, *deadline).await
             }
             Action::CollectEvidence => collect_evidence::run(talos()?, step, &self.evidence).await,
             Action::RestartService { service, deadline } => {

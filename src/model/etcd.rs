@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use defib_engine::observation::NodeName;
+use defib_engine::record::Outcome;
 use defib_engine::time::Tick;
 
 use super::lottery::Lottery;
@@ -48,6 +49,19 @@ impl Etcd {
     #[must_use]
     pub fn serves(&self, node: &NodeName) -> bool {
         self.leader.is_some() && self.majority.contains(node)
+    }
+
+    /// The leader hands over.
+    pub fn hand_over(&mut self, from: &NodeName, to: Option<&NodeName>) -> (Duration, Outcome) {
+        match to {
+            Some(to) if self.leader.as_ref() == Some(from) && self.serves(to) => {
+                self.leader = Some(to.clone());
+                self.term += 1;
+                self.elections += 1;
+                (Duration::from_millis(50), Outcome::Done(format!("{to} leads")))
+            }
+            _ => (Duration::from_millis(5), Outcome::Failed(format!("{from} no longer leads"))),
+        }
     }
 
     /// Lets time pass up to `now`; `cut` are the pairs of nodes that do not hear each other.

@@ -204,6 +204,7 @@ impl World {
             Action::CollectEvidence => (Duration::from_millis(200), Outcome::Done("collected".to_owned())),
             // Each member is asked directly, with a credential of its own.
             Action::ReclaimSpace { .. } => self.reclaim_space(),
+            Action::MoveLeader { to, .. } => self.model.etcd.hand_over(&deed.node, to.as_ref()),
             _ if refuses_us => refused(),
             Action::RestartService { service: RestartableService::Kubelet, .. } => {
                 node.restart_kubelet(now);

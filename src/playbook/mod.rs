@@ -31,6 +31,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("revive-vip", include_str!("../../playbooks/revive-vip.yaml")),
     ("prioritise-control-plane", include_str!("../../playbooks/prioritise-control-plane.yaml")),
     ("reclaim-space", include_str!("../../playbooks/reclaim-space.yaml")),
+    ("move-leader", include_str!("../../playbooks/move-leader.yaml")),
     ("reboot-runtime", include_str!("../../playbooks/reboot-runtime.yaml")),
     ("reboot-wedged", include_str!("../../playbooks/reboot-wedged.yaml")),
     ("reboot-hung-etcd", include_str!("../../playbooks/reboot-hung-etcd.yaml")),

@@ -15,6 +15,7 @@ mod detect;
 mod drill;
 mod figures;
 mod isolation;
+mod leader;
 mod playbooks;
 mod reboot;
 mod snapshot;
@@ -56,6 +57,7 @@ const CASES: &[Case] = &[
     ("isolation::cut_off_it_names_itself_and_touches_nothing", isolation::cut_off),
     ("playbooks::a_container_is_restarted_and_a_running_kubelet_left_alone", playbooks::container),
     ("playbooks::a_hung_api_server_is_restarted", playbooks::hung_apiserver),
+    ("leader::it_is_handed_over_once", leader::is_handed_over),
     ("space::a_full_etcd_takes_writes_again", space::is_reclaimed),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),

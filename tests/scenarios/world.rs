@@ -311,6 +311,9 @@ impl Node {
             ("etcd", "learner") => self.learner = true,
             ("etcd", "of another cluster") => self.cluster_id = 43,
             ("etcd", "leads") => self.follows = self.number,
+            ("etcd", _) if clause.starts_with("follows cp") => {
+                self.follows = clause["follows cp".len()..].parse().map_err(|_| format!("{clause} names no node"))?;
+            }
             ("etcd", "another election") => self.term += 1,
             ("etcd", "alarm NOSPACE" | "alarm CORRUPT") => self.alarm = Some(clause["alarm ".len()..].to_owned()),
             ("etcd", _) if clause.starts_with("index ") => {

@@ -7,7 +7,7 @@ use crate::play::Entry;
 use defib::model::Model;
 use defib::model::node::{Ills, Process};
 use defib::model::world::Deed;
-use defib_engine::playbook::ActionClass;
+use defib_engine::playbook::{Action, ActionClass};
 use defib_engine::record::{Order, Record};
 use defib_engine::settings::{Mode, Settings};
 use defib_engine::time::Tick;
@@ -17,6 +17,9 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(12);
 
 /// A finding that was right may be open for so long after its cause is gone, and a preflight and a recheck follow.
 const CLEARED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What was late is told of for a minute, and a little longer lest it flaps.
+const WINDOW: Duration = Duration::from_secs(150);
 
 /// The effect of a step that nobody verified, and that was begun before the program was killed, takes so long at least.
 const ORPHANED_FOR: Duration = Duration::from_secs(60);
@@ -35,6 +38,8 @@ struct Before {
     etcd: Process,
     /// What its API server answers reaches us.
     heard: Option<Tick>,
+    /// When its member was last slow as a leader.
+    weak: Option<Tick>,
 }
 
 /// What has been seen so far in one play.
@@ -79,6 +84,11 @@ impl Watch {
                 well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
                 kubelet: node.kubelet,
                 etcd: node.etcd,
+                weak: if node.ills.starved || node.ills.slow_disk || node.ills.overcommitted {
+                    Some(now)
+                } else {
+                    earlier.and_then(|earlier| earlier.weak)
+                },
                 heard: since(!model.swallowed.contains(name), earlier.and_then(|earlier| earlier.heard)),
             };
             self.nodes.insert(name.clone(), before);
@@ -188,7 +198,11 @@ impl Watch {
         let well = node.well.is_some_and(|since| now.since(since) > CLEARED_WITHIN);
         let well = if ships { seen } else { well };
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
-        if deed.action.class() == ActionClass::Data {
+        if let Action::MoveLeader { .. } = deed.action {
+            if node.weak.is_none_or(|weak| now.since(weak) > WINDOW) {
+                found.push(("healthy-left-alone", format!("{} while {} leads well", deed.id, deed.node)));
+            }
+        } else if deed.action.class() == ActionClass::Data {
             if self.full.is_none_or(|full| now.since(full) > KNOWN_WITHIN) {
                 found.push(("healthy-left-alone", format!("{} while no member's database is full", deed.id)));
             }

@@ -319,7 +319,10 @@ fn play_crashing(
                     }
                     match &entry {
                         Entry::Started(deed) if deed.action.class() > ActionClass::Harmless => {
-                            *tally.actions.entry(deed.action.to_string()).or_default() += 1;
+                            // Who leads next is no kind of action.
+                            let action = deed.action.to_string();
+                            let kind = action.split(" to ").next().unwrap_or_default().to_owned();
+                            *tally.actions.entry(kind).or_default() += 1;
                         }
                         Entry::Killed => tally.kills += 1,
                         _ => {}

@@ -1,5 +1,5 @@
-//! What changes a store of etcd: compaction, defragmentation, and the end of an alarm. Each is the same when it is done
-//! twice. Left out: when (`execute`).
+//! What changes a store of etcd, or who leads: compaction, defragmentation, the end of an alarm, a handing over. Each is the
+//! same when it is done twice; a second handing over fails, for who asks no longer leads. Left out: when (`execute`).
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,17 @@ impl Member {
     pub async fn defragment(&self, until: Instant) -> Result<(), Trouble> {
         self.ask(left(until), |client| async move {
             client.maintenance_client().defragment().await.map(drop).map_err(status_of)
+        })
+        .await
+    }
+
+    /// Has this member, which leads, hand over to the member with this id.
+    ///
+    /// # Errors
+    /// [`Trouble`]; one of them is that it does not lead.
+    pub async fn move_leader(&self, to: u64, until: Instant) -> Result<(), Trouble> {
+        self.ask(left(until), |client| async move {
+            client.maintenance_client().move_leader(to).await.map(drop).map_err(status_of)
         })
         .await
     }

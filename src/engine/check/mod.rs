@@ -13,6 +13,7 @@ mod etcd_data_sound;
 mod etcd_member_serving;
 mod etcd_not_corrupt;
 mod fresh;
+pub(crate) mod heir;
 mod holds_vip;
 mod hypervisor_reachable;
 mod kube_vip;
@@ -89,6 +90,7 @@ pub static REQUIREMENTS: &[&Check] = &[
     &back_off_remaining::CHECK,
     &etcd_data_sound::CHECK,
     &etcd_not_corrupt::CHECK,
+    &heir::CHECK,
     &not_starved::CHECK,
     &apiserver_ready::CHECK,
     &another_apiserver_ready::CHECK,

@@ -3,9 +3,10 @@
 use super::Cluster;
 use super::decide::Judged;
 use crate::check::Hold;
+use crate::check::heir::heir;
 use crate::event::{Ready, Step};
 use crate::ledger::Reservation;
-use crate::observation::{ProbeKind, TalosMachine, Target};
+use crate::observation::{NodeName, ProbeKind, TalosMachine, Target};
 use crate::playbook::{Action, ActionClass};
 use crate::record::{Batch, FindingKey, Intent, Outcome, Record, RunEnd, StepId};
 use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
@@ -95,6 +96,7 @@ impl Cluster {
                     if now.mono.since(run.asked) < PREFLIGHT_GOOD_FOR || !self.guards.wants_fresh() =>
                 {
                     run.booted_s = self.view(now, elsewhere).machine(&run.patient).map(|machine| machine.boot_time_s);
+                    let action = self.aimed(action, &run.patient, now, elsewhere);
                     self.start(&run, run.step, action, now, ready);
                     run.phase = Phase::Running { started: now.mono };
                     Some(run)
@@ -214,6 +216,17 @@ impl Cluster {
         let id = run.step_id(&self.id, index);
         self.in_flight.insert(id.clone(), format!("{action} on {}", run.patient));
         ready.start.push(Step::new(id, self.id.clone(), run.patient.clone(), action, now.mono));
+    }
+
+    /// What was chosen by what is known now: who leads in the patient's place.
+    fn aimed(&self, action: Action, patient: &NodeName, now: Now, elsewhere: Elsewhere) -> Action {
+        match action {
+            Action::MoveLeader { to: None, deadline } => {
+                let to = heir(&self.view(now, elsewhere), patient).ok().cloned();
+                Action::MoveLeader { to, deadline }
+            }
+            other => other,
+        }
     }
 
     /// After the step: hands out what harmless steps are left, and begins to watch.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::observation::NodeName;
+
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -34,6 +36,13 @@ pub enum Action {
     /// defragmented, one after another.
     ReclaimSpace {
         /// How long all of it may take.
+        deadline: Duration,
+    },
+    /// Has the patient's member of etcd, which leads, hand the leadership to another voter.
+    MoveLeader {
+        /// To whom: chosen when the step is started; none before.
+        to: Option<NodeName>,
+        /// How long the call may take.
         deadline: Duration,
     },
     /// Has the hypervisor do something with the patient's virtual machine.
@@ -129,6 +138,11 @@ pub static FORMS: &[Form] = &[
             words: &["etcd"],
             make: |word, deadline| Some(Action::ReclaimSpace { deadline }).filter(|_| word == "etcd"),
         }),
+    },
+    Form {
+        name: "move-leader",
+        meaning: "has the member of etcd that leads hand over to the voter that is fit and has applied most; it fails where it no longer leads",
+        shape: Shape::Timed(|deadline| Action::MoveLeader { to: None, deadline }),
     },
     Form {
         name: "reboot-node",
@@ -315,7 +329,7 @@ impl Action {
             | Action::StartService { .. }
             | Action::RestartContainer { .. }
             | Action::Vm { deed: VmDeed::Prioritise, .. } => ActionClass::Service,
-            Action::ReclaimSpace { .. } => ActionClass::Data,
+            Action::ReclaimSpace { .. } | Action::MoveLeader { .. } => ActionClass::Data,
             // What starts or wakes a whole machine is announced and counted like what takes one down.
             Action::Vm { .. } | Action::RebootNode { .. } => ActionClass::Disruptive,
         }
@@ -350,7 +364,10 @@ impl Action {
     #[must_use]
     pub fn takes_vip_down(&self) -> bool {
         match self {
-            Action::CollectEvidence | Action::StartService { .. } | Action::ReclaimSpace { .. } => false,
+            Action::CollectEvidence
+            | Action::StartService { .. }
+            | Action::ReclaimSpace { .. }
+            | Action::MoveLeader { .. } => false,
             Action::Vm { deed, .. } => *deed == VmDeed::Reset,
             Action::RestartService { .. } | Action::RestartContainer { .. } | Action::RebootNode { .. } => true,
         }
@@ -365,6 +382,7 @@ impl Action {
             | Action::StartService { deadline, .. }
             | Action::RestartContainer { deadline, .. }
             | Action::ReclaimSpace { deadline }
+            | Action::MoveLeader { deadline, .. }
             | Action::Vm { deadline, .. }
             | Action::RebootNode { deadline, .. } => *deadline,
         }
@@ -382,6 +400,8 @@ impl Action {
             Action::RestartContainer { .. } => Duration::from_secs(25),
             // The members tell of no alarm as soon as it is disarmed.
             Action::ReclaimSpace { .. } => Duration::from_secs(5),
+            // What was late is in the window for a minute.
+            Action::MoveLeader { .. } => Duration::from_secs(60),
             // The next look at the hypervisor, and the one after it.
             Action::Vm { deed: VmDeed::Prioritise, .. } => Duration::from_secs(15),
             Action::Vm { deed: VmDeed::Resume, .. } => Duration::from_secs(35),
@@ -400,6 +420,8 @@ impl fmt::Display for Action {
             Action::StartService { service, .. } => write!(f, "start-service {}", service.id()),
             Action::RestartContainer { container, .. } => write!(f, "restart-container {}", container.name()),
             Action::ReclaimSpace { .. } => f.write_str("reclaim-space etcd"),
+            Action::MoveLeader { to: None, .. } => f.write_str("move-leader"),
+            Action::MoveLeader { to: Some(to), .. } => write!(f, "move-leader to {to}"),
             Action::Vm { deed, .. } => f.write_str(deed.name()),
             Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
         }
