@@ -25,6 +25,12 @@ use crate::web::api::Asked;
 
 /// How often what is going on is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Whether it is worth waiting for: what lifts at a known time, or, where a person `asked` to wait, whatever lifts without
+/// anybody's word.
+fn may_lift(lifts: &str, asked: bool) -> bool {
+    if asked { !lifts.contains("a person") } else { lifts.starts_with("in ") }
+}
+
 /// Without a daemon: findings that there are have opened by then, for the slowest waits 4 s.
 const SETTLED_AFTER: Duration = Duration::from_secs(7);
 /// Without a daemon: a cluster that cannot be judged within this time will not be.
@@ -322,7 +328,8 @@ impl<'a> Talk<'a> {
                 Ok(found) => {
                     let elapsed = began.elapsed();
                     let judged = !self.alone || elapsed >= SETTLED_AFTER;
-                    let lifts = |plan: &Offer| plan.holds.iter().all(|hold| hold.lifts.starts_with("in "));
+                    let asked = self.typed.wait.is_some();
+                    let lifts = |plan: &Offer| plan.holds.iter().all(|hold| may_lift(&hold.lifts, asked));
                     let ready = found.plans.iter().any(|plan| plan.would);
                     let hopeful = found.plans.iter().any(lifts) && elapsed < wait;
                     let blind = self.alone && found.state.verdict == Verdict::Unknown && elapsed < JUDGED_WITHIN;
@@ -451,5 +458,32 @@ impl<'a> Talk<'a> {
         }
         out(&format!("{}: {}: {}", self.cluster, end.result, end.text));
         end.exit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use defib_engine::check::Lift;
+    use defib_engine::observation::ProbeKind;
+    use defib_engine::time::Tick;
+
+    use super::*;
+
+    #[test]
+    fn whoever_asks_to_wait_waits_for_all_but_a_persons_word() {
+        let worth = |lift: Lift, asked| may_lift(&lift.describe(Tick(0)), asked);
+        assert!(worth(Lift::At(Tick(5_000)), false) && worth(Lift::At(Tick(5_000)), true));
+        for by_itself in [
+            Lift::Clears("etcd-quorum-lost"),
+            Lift::Fresh(ProbeKind::Apiserver),
+            Lift::RunEnds,
+            Lift::Journal,
+            Lift::Patient,
+        ] {
+            assert!(worth(by_itself.clone(), true) && !worth(by_itself, false));
+        }
+        for word in [Lift::Person, Lift::Approval, Lift::Ack] {
+            assert!(!worth(word.clone(), true) && !worth(word, false));
+        }
     }
 }
