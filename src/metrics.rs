@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use defib_engine::event::Event;
-use defib_engine::observation::{ClusterId, Observation, ProbeKind, Seen, Target};
+use defib_engine::observation::{ClusterId, Facts, Observation, ProbeKind, Seen, Snapshots, Target};
 use defib_engine::record::{Batch, Record};
 use defib_engine::status::Status;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -27,6 +27,8 @@ const LIFELINE_OPEN: &str = "defib_lifeline_connections";
 const LIFELINE_ENDED: &str = "defib_lifeline_connections_ended_total";
 const LIFELINE_BYTES: &str = "defib_lifeline_bytes_total";
 const LIFELINE_NOT_TAKEN: &str = "defib_lifeline_not_taken_total";
+const SNAPSHOT_AT: &str = "defib_snapshot_timestamp_seconds";
+const SNAPSHOT_BYTES: &str = "defib_snapshot_bytes";
 const HEARTBEAT: &str = "defib_heartbeat_timestamp_seconds";
 const BUILD: &str = "defib_build_info";
 const MODEL: &str = "defib_model";
@@ -63,6 +65,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     describe_counter!(LIFELINE_BYTES, "bytes through the lifeline, to and from the API servers");
     describe_counter!(LIFELINE_NOT_TAKEN, "connections that an API server did not take");
+    describe_gauge!(
+        SNAPSHOT_AT,
+        "when the newest snapshot of etcd that is kept was taken; where a schedule is configured"
+    );
+    describe_gauge!(SNAPSHOT_BYTES, "the size of that snapshot");
     describe_gauge!(HEARTBEAT, "when the loop last went round, for a dead-man alert");
     describe_gauge!(BUILD, "1, with the version");
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -98,6 +105,10 @@ fn observed(observation: &Observation) {
         Seen::Unknown(_) => "unknown",
         Seen::Unhealthy(failure) => failure.name(),
     };
+    if let Seen::Healthy(Facts::Snapshots(Snapshots { newest: Some(newest), .. })) = &observation.seen {
+        gauge!(SNAPSHOT_AT, "cluster" => cluster.clone()).set(newest.at.0 as f64 / 1000.0);
+        gauge!(SNAPSHOT_BYTES, "cluster" => cluster.clone()).set(newest.bytes as f64);
+    }
     let took = observation.at.since(observation.sent).as_secs_f64();
     histogram!(DURATION, "cluster" => cluster.clone(), "target" => target.clone(), "kind" => kind).record(took);
     counter!(OUTCOME, "cluster" => cluster, "target" => target, "kind" => kind, "outcome" => outcome).increment(1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
+use crate::daemon::fetch;
 use crate::support::{Stage, await_that};
 
 pub(crate) fn holds_what_was_put(stage: &Stage) {
@@ -51,6 +52,12 @@ pub(crate) fn on_a_schedule(stage: &Stage) {
     others.iter().chain(&old).for_each(|file| std::fs::write(file, "old").unwrap());
     await_that("the next try keeps one", Duration::from_secs(240), || daemon.found("backup-failed", "cleared"));
     await_that("only the newest two are left", Duration::from_secs(60), || !old[0].exists() && !old[1].exists());
+    let shown = || {
+        let page = stage.in_ops(async || fetch("http://127.0.0.1:9870/metrics").await);
+        let (_, text) = page.unwrap_or_default();
+        text.lines().any(|line| line.starts_with("defib_snapshot_timestamp_seconds{cluster=\"lab\"} 1"))
+    };
+    await_that("the metrics tell of the newest", Duration::from_secs(120), shown);
     assert!(daemon.terminate().success());
 
     let kept: Vec<PathBuf> = names(&folder).into_iter().filter(|file| !others.contains(file)).collect();
