@@ -64,13 +64,14 @@ pub(crate) fn made(plan: &restoration::Restoration, addresses: &BTreeMap<&str, &
 }
 
 fn first(plan: &restoration::Restoration) -> String {
-    let one = if plan.missing == 1 { "1 voter more brings" } else { "more voters bring" };
-    match plan.missing {
-        0 => "Enough voters answer for a quorum; nothing is to be restored.".to_owned(),
-        1 => format!("{one} quorum back by itself, and loses nothing: try {} first.", plan.mute.join(" or ")),
-        missing => {
-            format!("{missing} {one} quorum back by themselves, and lose nothing: try {} first.", plan.mute.join(", "))
-        }
+    let (missing, mute) = (plan.missing, &plan.mute);
+    if missing == 1 {
+        format!("1 voter more brings quorum back by itself, and loses nothing: try {} first.", mute.join(" or "))
+    } else {
+        format!(
+            "{missing} voters more bring quorum back by themselves, and lose nothing: try {} first.",
+            mute.join(", ")
+        )
     }
 }
 

@@ -58,7 +58,7 @@ pub struct State {
     /// What waits for a person's approval, in mode ask.
     #[serde(default)]
     pub proposal: Option<Proposed>,
-    /// What a person would restore etcd from; null: quorum is not lost.
+    /// What a person would restore etcd from; null: quorum is not lost, or enough voters answer.
     #[serde(default)]
     pub restoration: Option<Restoration>,
     /// The pauses in force.

@@ -422,7 +422,7 @@ impl Cluster {
                 phase: run.phase.name(),
             }),
             proposal: self.proposed(now),
-            restoration: quorum_lost.then(|| restoration::plan(&self.view(now, elsewhere))),
+            restoration: quorum_lost.then(|| restoration::plan(&self.view(now, elsewhere))).flatten(),
             pauses: self.desk.pauses_since(None).map(|(pause, _)| pause.clone()).collect(),
             vip_holder: self.view(now, elsewhere).vip_holder().cloned(),
             route: self.router.route().clone(),

@@ -60,14 +60,17 @@ impl Source {
     }
 }
 
-/// Works it out from what is known.
-pub(crate) fn plan(view: &View<'_>) -> Restoration {
+/// Works it out from what is known; none where enough voters answer for a quorum: they must find a leader, and nothing is lost.
+pub(crate) fn plan(view: &View<'_>) -> Option<Restoration> {
     let word = |node: &NodeName| view.world.membership.word_of(node);
     let votes = |node: &&NodeName| !word(node).is_some_and(|word| word.learner);
     let voters: Vec<&NodeName> = view.nodes().iter().filter(votes).collect();
     let mute: Vec<NodeName> =
         voters.iter().filter(|node| view.etcd_status(node).is_none()).map(|&node| node.clone()).collect();
     let missing = view.quorum().saturating_sub(voters.len() - mute.len());
+    if missing == 0 {
+        return None;
+    }
     let copy = |&node: &&NodeName| Copy {
         node: node.clone(),
         told: word(node).map(|word| (word.index, view.wall.before(view.now.since(word.at)))),
@@ -75,11 +78,11 @@ pub(crate) fn plan(view: &View<'_>) -> Restoration {
     };
     let mut copies: Vec<Copy> = voters.iter().map(copy).collect();
     copies.sort_by_key(|copy| (Reverse(copy.told.map(|(index, _)| index)), copy.source));
-    let from = match refusal(view, missing, &voters, word) {
+    let from = match refusal(view, &voters, word) {
         Some(why) => Err(why),
         None => best(view, &copies),
     };
-    Restoration { missing, mute, copies, from }
+    Some(Restoration { missing, mute, copies, from })
 }
 
 fn source(view: &View<'_>, node: &NodeName) -> Source {
@@ -91,15 +94,7 @@ fn source(view: &View<'_>, node: &NodeName) -> Source {
 }
 
 /// Why the copies cannot be compared.
-fn refusal(
-    view: &View<'_>,
-    missing: usize,
-    voters: &[&NodeName],
-    word: impl Fn(&NodeName) -> Option<Word>,
-) -> Option<String> {
-    if missing == 0 {
-        return Some("enough voters answer for a quorum: they must find a leader, and nothing is lost".to_owned());
-    }
+fn refusal(view: &View<'_>, voters: &[&NodeName], word: impl Fn(&NodeName) -> Option<Word>) -> Option<String> {
     if let Some(corrupt) = voters.iter().find(|node| word(node).is_some_and(|word| word.corrupt)) {
         return Some(format!("the member of {corrupt} told of corrupt data: the copies must be compared by hand"));
     }

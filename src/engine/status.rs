@@ -33,7 +33,7 @@ pub struct Status {
     pub run: Option<RunStatus>,
     /// What waits for a person's approval.
     pub proposal: Option<Proposed>,
-    /// From whose copy of etcd's data a person would go on; none: quorum is not lost.
+    /// From whose copy of etcd's data a person would go on; none: quorum is not lost, or enough voters answer.
     pub restoration: Option<Restoration>,
     /// The pauses in force: by command, by file, by a maintenance window.
     pub pauses: Vec<Pause>,
