@@ -80,22 +80,29 @@ fn commands(best: &restoration::Copy, copies: &[restoration::Copy], addresses: &
     let own = address(&best.node);
     let all: Vec<String> = copies.iter().map(|copy| address(&copy.node)).collect();
     let typed = |purpose: String, command: String| Typed { purpose, command };
-    let whole = best.source == Source::Member;
-    let keep = match whole {
-        true => format!("talosctl -n {own} -e {own} etcd snapshot ./etcd.db"),
-        false => format!("talosctl -n {own} -e {own} read /var/lib/etcd/member/snap/db > ./etcd.db"),
+    let keep = |copy: &restoration::Copy| {
+        let (node, address) = (&copy.node, address(&copy.node));
+        let command = match copy.source {
+            Source::Nowhere => return None,
+            Source::Member => format!("talosctl -n {address} -e {address} etcd snapshot ./etcd-{node}.db"),
+            Source::Machine => {
+                format!("talosctl -n {address} -e {address} read /var/lib/etcd/member/snap/db > ./etcd-{node}.db")
+            }
+        };
+        let purpose = format!("keep the data of {node}, and look that the file is there; nothing is changed yet");
+        Some(typed(purpose, command))
     };
     // What was copied as a file carries no hash of its own.
-    let unchecked = if whole { "" } else { " --recover-skip-hash-check" };
+    let unchecked = if best.source == Source::Member { "" } else { " --recover-skip-hash-check" };
     let ephemeral = "reset --graceful=false --reboot --system-labels-to-wipe=EPHEMERAL";
-    let mut typed_all = vec![typed(format!("keep the data of {}; nothing is changed yet", best.node), keep)];
+    let mut typed_all: Vec<Typed> = copies.iter().filter_map(keep).collect();
     typed_all.extend(copies.iter().zip(&all).map(|(copy, address)| {
         let purpose = format!("ERASES the data of {}: only once it is certain that quorum cannot come back", copy.node);
         typed(purpose, format!("talosctl -n {address} -e {address} {ephemeral}"))
     }));
     let list = all.join(",");
     typed_all.push(typed("every etcd must be Preparing".to_owned(), format!("talosctl -n {list} service etcd")));
-    let recover = format!("talosctl -n {own} -e {own} bootstrap --recover-from=./etcd.db{unchecked}");
+    let recover = format!("talosctl -n {own} -e {own} bootstrap --recover-from=./etcd-{}.db{unchecked}", best.node);
     typed_all.push(typed("on this node alone; the others join it".to_owned(), recover));
     typed_all
 }
@@ -149,7 +156,7 @@ mod tests {
             mute: vec!["cp2".to_owned(), "cp3".to_owned()],
             copies: vec![
                 copy("cp1", 1_200, source),
-                copy("cp2", 1_100, Source::Nowhere),
+                copy("cp2", 1_100, Source::Machine),
                 copy("cp3", 900, Source::Nowhere),
             ],
             from: from.map(str::to_owned).map_err(str::to_owned),
@@ -167,20 +174,21 @@ mod tests {
             )
         };
         let expected = [
-            "talosctl -n 192.0.2.11 -e 192.0.2.11 etcd snapshot ./etcd.db".to_owned(),
+            "talosctl -n 192.0.2.11 -e 192.0.2.11 etcd snapshot ./etcd-cp1.db".to_owned(),
+            "talosctl -n 192.0.2.12 -e 192.0.2.12 read /var/lib/etcd/member/snap/db > ./etcd-cp2.db".to_owned(),
             erase(11),
             erase(12),
             erase(13),
             "talosctl -n 192.0.2.11,192.0.2.12,192.0.2.13 service etcd".to_owned(),
-            "talosctl -n 192.0.2.11 -e 192.0.2.11 bootstrap --recover-from=./etcd.db".to_owned(),
+            "talosctl -n 192.0.2.11 -e 192.0.2.11 bootstrap --recover-from=./etcd-cp1.db".to_owned(),
         ];
         assert_eq!(typed, expected);
         assert!(whole.first.starts_with("1 voter more brings quorum back by itself"), "{}", whole.first);
         assert!(whole.commands.iter().filter(|typed| typed.purpose.starts_with("ERASES")).count() == 3);
 
         let file = made(&plan(Ok("cp1"), Source::Machine), &addresses);
-        assert!(file.commands[0].command.contains("read /var/lib/etcd/member/snap/db > ./etcd.db"));
-        assert!(file.commands[5].command.ends_with(" --recover-skip-hash-check"));
+        assert!(file.commands[0].command.contains("read /var/lib/etcd/member/snap/db > ./etcd-cp1.db"));
+        assert!(file.commands[6].command.ends_with(" --recover-skip-hash-check"));
     }
 
     #[test]
