@@ -242,6 +242,23 @@ fn a_run_is_shown_while_it_goes() {
 }
 
 #[test]
+fn whose_copy_to_go_on_from_is_shown_while_quorum_is_lost_with_every_address() {
+    use defib_engine::restoration::{Copy, Restoration, Source};
+    let copy = |node: &str, source| Copy { node: node.into(), told: Some((1_200, UnixMs(NOW_MS))), source };
+    let restoration = Restoration {
+        missing: 1,
+        mute: vec!["cp2".into(), "cp3".into()],
+        copies: vec![copy("cp1", Source::Member), copy("cp2", Source::Nowhere), copy("cp3", Source::Nowhere)],
+        from: Ok("cp1".into()),
+    };
+    let status = Status { restoration: Some(restoration), ..outage() };
+    let page = read(&shown(&watched(), Some(&status), &[], Duration::ZERO));
+    assert!(page.contains("If quorum cannot come back"), "{page}");
+    assert!(page.contains("talosctl -n 192.0.2.11 -e 192.0.2.11 etcd snapshot ./etcd-cp1.db"), "{page}");
+    assert!(!read(&shown(&watched(), Some(&outage()), &[], Duration::ZERO)).contains("If quorum cannot come back"));
+}
+
+#[test]
 fn no_name_and_no_evidence_is_ever_markup() {
     const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
     let watched = Watched {
