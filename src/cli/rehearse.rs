@@ -129,8 +129,12 @@ pub(super) fn main(typed: &Typed) -> Exit {
         }
     };
     let anywhere = typed.keep.then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let mut settings = world::settings(3, mode, playbooks);
+    if story.on_hypervisor {
+        world::ask_hypervisor(&mut settings);
+    }
     let rehearsal = Rehearsal {
-        settings: world::settings(3, mode, playbooks),
+        settings,
         journal: folder.path.clone(),
         listen: typed.listen.or(anywhere),
         speed: match typed.speed {

@@ -32,9 +32,9 @@ use crate::driver::Driver;
 use crate::hub::{Hub, Settled, Watched};
 use crate::journal::{Journal, NewRecord};
 use crate::metrics::{self, Gauges};
+use crate::model::STEP;
 use crate::model::story::Story;
 use crate::model::world::{BEGINS, CLUSTER, World};
-use crate::model::{Model, STEP};
 use crate::web::{self, Health, Listening};
 
 /// What passes before the first cue, from the model's beginning.
@@ -159,7 +159,7 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
         recorder: super::recorder(Some(&rehearsal.journal), settings, &Saved::default(), clock.now()),
     };
     ports.life("start", started(&rehearsal), clock);
-    let mut world = World::new(settings, Model::well(3, story.way, *seed), *seed);
+    let mut world = World::new(settings, story.model(*seed), *seed);
     let mut driver = Driver::new(settings, &Saved::default(), clock.now(), ports);
     let mut course = Course::new(&rehearsal);
     let (mut wake, mut taken, mut asked) = (Some(BEGINS_AT), 0, Vec::new());
@@ -240,7 +240,7 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
 /// [`Played`]; it ends as a rehearsal does.
 #[must_use]
 pub fn alone(story: &Story, seed: u64) -> (Vec<(Duration, bool)>, Duration) {
-    let mut model = Model::well(3, story.way, seed);
+    let mut model = story.model(seed);
     let mut course = Course::of(story.clone(), None);
     let mut now = Tick(0);
     while course.ends(now, false).is_none() {

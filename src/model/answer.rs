@@ -44,6 +44,7 @@ impl Model {
                 Some((name, node)) if node.answers() => self.apiserver(name, node, kind),
                 _ => silent(Stage::Connect),
             },
+            Target::Node(_, name) if ProbeKind::HYPERVISOR.contains(&kind) => self.beneath(name, kind),
             Target::Node(_, name) => match self.nodes.get(name) {
                 Some(node) if node.answers() && !self.hidden.contains(name) => {
                     if !node.executes() {

@@ -5,6 +5,7 @@ use std::fmt;
 use defib_engine::observation::NodeName;
 
 use super::Model;
+use super::hypervisor::Beneath;
 use super::node::{Machine, Process};
 
 /// A kind of fault.
@@ -68,9 +69,27 @@ pub enum Kind {
     HideOthers,
     /// Our own probes of a node's etcd and API server hang: they neither answer nor fail.
     StallProbes,
+    /// The machine's VM ends by itself.
+    VmStopped,
+    /// A person stops the machine's VM.
+    VmStoppedByPerson,
+    /// The machine's VM is left paused.
+    VmPaused,
+    /// The machine's VM is paused by its hypervisor, for a disk error.
+    VmDiskFailed,
+    /// What runs in the machine's VM turns in a circle, and answers nothing.
+    VmFrozen,
+    /// A backup holds a lock on the machine's VM.
+    VmBackup,
+    /// The host is off, with every machine on it; when it boots it starts them.
+    HostDown,
+    /// The host has no time to give, and the machine no larger share than other guests.
+    HostBusy,
+    /// The host's interface answers nothing.
+    HypervisorHung,
 }
 
-/// Every kind with its name.
+/// Every kind that needs no hypervisor, with its name.
 pub const KINDS: [(Kind, &str); 29] = [
     (Kind::KillEtcd, "kill-etcd"),
     (Kind::EtcdCannotStart, "etcd-cannot-start"),
@@ -103,11 +122,35 @@ pub const KINDS: [(Kind, &str); 29] = [
     (Kind::StallProbes, "stall-probes"),
 ];
 
+/// What can happen beneath a machine, with its name: only to a model that has a hypervisor.
+pub const BENEATH: [(Kind, &str); 9] = [
+    (Kind::VmStopped, "vm-stopped"),
+    (Kind::VmStoppedByPerson, "vm-stopped-by-person"),
+    (Kind::VmPaused, "vm-paused"),
+    (Kind::VmDiskFailed, "vm-disk-failed"),
+    (Kind::VmFrozen, "vm-frozen"),
+    (Kind::VmBackup, "vm-backup"),
+    (Kind::HostDown, "host-down"),
+    (Kind::HostBusy, "host-busy"),
+    (Kind::HypervisorHung, "hypervisor-hung"),
+];
+
 impl Kind {
+    /// Every kind with its name.
+    pub fn all() -> impl Iterator<Item = (Kind, &'static str)> {
+        KINDS.into_iter().chain(BENEATH)
+    }
+
+    /// It happens to what a machine stands on.
+    #[must_use]
+    pub fn is_beneath(self) -> bool {
+        BENEATH.iter().any(|(kind, _)| *kind == self)
+    }
+
     /// The public name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        KINDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+        Kind::all().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 
     /// What it is, in a few words that a node's name can follow.
@@ -143,13 +186,22 @@ impl Kind {
             Kind::SwallowApiserver => "something on our way accepts what is meant for the API server and swallows it",
             Kind::HideOthers => "we reach this machine alone, and the others are well",
             Kind::StallProbes => "our own probes of etcd and the API server hang",
+            Kind::VmStopped => "the machine's virtual machine ends, and nobody stopped it",
+            Kind::VmStoppedByPerson => "a person stops the machine's virtual machine",
+            Kind::VmPaused => "the machine's virtual machine is left paused",
+            Kind::VmDiskFailed => "the hypervisor pauses the machine for a disk error",
+            Kind::VmFrozen => "the machine turns in a circle: its kernel answers, nothing else does",
+            Kind::VmBackup => "a backup holds a lock on the machine's virtual machine",
+            Kind::HostDown => "the host is off, with every machine on it",
+            Kind::HostBusy => "other guests take the host's time, and the machine has no larger share than they",
+            Kind::HypervisorHung => "the hypervisor's interface answers nothing; the machine is well",
         }
     }
 
     /// The kind with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Kind> {
-        KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+        Kind::all().find(|(_, known)| *known == name).map(|(kind, _)| kind)
     }
 }
 
@@ -175,11 +227,13 @@ impl Model {
     /// Breaks something.
     pub fn inflict(&mut self, fault: &Fault) {
         self.turn(fault, true);
+        self.settle_beneath();
     }
 
     /// Mends it, as a person or a hypervisor would.
     pub fn mend(&mut self, fault: &Fault) {
         self.turn(fault, false);
+        self.settle_beneath();
     }
 
     fn turn(&mut self, fault: &Fault, ill: bool) {
@@ -219,6 +273,10 @@ impl Model {
             }
             return;
         }
+        if let Some(what) = beneath(fault.kind, self.hypervisor.is_some()) {
+            self.turn_beneath(&fault.node, what, ill);
+            return;
+        }
         let Some(node) = self.nodes.get_mut(&fault.node) else { return };
         let running = Process::Running(now);
         match fault.kind {
@@ -255,10 +313,7 @@ impl Model {
             Kind::FreezeMachine | Kind::HangMachine if matches!(node.machine, Machine::Frozen | Machine::Hung) => {
                 node.machine = Machine::Up;
             }
-            Kind::PowerOff if ill => {
-                node.reboot(now);
-                node.machine = Machine::Off;
-            }
+            Kind::PowerOff if ill => node.switch_off(now),
             Kind::PowerOff if node.machine == Machine::Off => node.reboot(now),
             Kind::Reboot if ill => node.reboot(now),
             Kind::Starve => node.ills.starved = ill,
@@ -281,6 +336,23 @@ impl Model {
     }
 }
 
+/// What a fault does beneath a machine, where there is a hypervisor: whoever switches a machine off there is a person.
+fn beneath(kind: Kind, has_hypervisor: bool) -> Option<Beneath> {
+    Some(match kind {
+        Kind::PowerOff if has_hypervisor => Beneath::Stopped { on_purpose: true },
+        Kind::VmStopped => Beneath::Stopped { on_purpose: false },
+        Kind::VmStoppedByPerson => Beneath::Stopped { on_purpose: true },
+        Kind::VmPaused => Beneath::Halted(Machine::Paused),
+        Kind::VmDiskFailed => Beneath::Halted(Machine::DiskFailed),
+        Kind::VmFrozen => Beneath::Pegged,
+        Kind::VmBackup => Beneath::Backup,
+        Kind::HostDown => Beneath::HostDown,
+        Kind::HostBusy => Beneath::HostBusy,
+        Kind::HypervisorHung => Beneath::Hung,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use defib_engine::time::Tick;
@@ -291,8 +363,8 @@ mod tests {
     #[test]
     fn every_fault_is_over_some_minutes_after_it_was_mended() {
         for way in [Way::KubeVip, Way::Talos] {
-            for (kind, name) in KINDS {
-                let mut model = Model::well(3, way, 3);
+            for (kind, name) in Kind::all() {
+                let mut model = Model::well(3, way, 3).on_hypervisor(false);
                 model.advance(Tick(20_000));
                 let fault = Fault { kind, node: "cp1".to_owned() };
                 model.inflict(&fault);
@@ -309,7 +381,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found() {
-        for (kind, name) in KINDS {
+        for (kind, name) in Kind::all() {
             assert_eq!(Kind::named(name), Some(kind));
             assert_eq!(kind.name(), name);
         }

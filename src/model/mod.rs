@@ -9,6 +9,7 @@ pub mod bystander;
 pub mod etcd;
 pub mod fault;
 pub mod figures;
+pub mod hypervisor;
 pub mod lottery;
 pub mod node;
 pub mod story;
@@ -22,6 +23,7 @@ use defib_engine::observation::NodeName;
 use defib_engine::time::Tick;
 
 use etcd::Etcd;
+use hypervisor::Hypervisor;
 use lottery::Lottery;
 use node::{Node, Process};
 use vip::{Vip, Way};
@@ -38,6 +40,8 @@ pub struct Model {
     pub etcd: Etcd,
     /// The virtual address.
     pub vip: Vip,
+    /// What the nodes stand on, where there is a hypervisor that can be asked.
+    pub hypervisor: Option<Hypervisor>,
     /// Nodes that the observer does not reach.
     pub hidden: BTreeSet<NodeName>,
     /// Nodes whose API server's answers are swallowed on their way to us.
@@ -66,6 +70,7 @@ impl Model {
             nodes: (1..=nodes.max(1)).map(named).collect(),
             etcd: Etcd::led_by("cp1".to_owned()),
             vip: Vip::held_by("cp1".to_owned(), way),
+            hypervisor: None,
             hidden: BTreeSet::new(),
             swallowed: BTreeSet::new(),
             stalled: BTreeSet::new(),
@@ -76,6 +81,13 @@ impl Model {
             delays: Lottery::new(!seed),
             now: Tick(0),
         }
+    }
+
+    /// The same on a hypervisor: three hosts, or, if `shared`, one beneath the first two nodes.
+    #[must_use]
+    pub fn on_hypervisor(self, shared: bool) -> Model {
+        let hypervisor = Some(Hypervisor::of(self.nodes.keys(), shared));
+        Model { hypervisor, ..self }
     }
 
     /// The time up to which it has moved.

@@ -40,6 +40,10 @@ pub enum Machine {
     Frozen,
     /// Its kernel answers, its processes do not run.
     Hung,
+    /// Its hypervisor halted it; it goes on when it is woken.
+    Paused,
+    /// Its hypervisor halted it because its disk failed; it goes on when that is mended.
+    DiskFailed,
     /// It is off.
     Off,
     /// It boots until then.
@@ -82,6 +86,8 @@ pub struct Ills {
     pub starved: bool,
     /// Its hypervisor is overcommitted: what runs on it answers late, and its etcd misses every heartbeat.
     pub overcommitted: bool,
+    /// Its host has no time to give, and it has no larger share of that than others.
+    pub host_short: bool,
     /// Since then it has 3 GiB, and the kernel kills its API server for memory whenever that has grown.
     pub small_since: Option<Tick>,
     /// Its memory is nearly used up.
@@ -100,7 +106,7 @@ impl Ills {
     /// Others have its processor time.
     #[must_use]
     pub fn lacks_cpu(&self) -> bool {
-        self.starved || self.overcommitted
+        self.starved || self.overcommitted || self.host_short
     }
 }
 
@@ -231,6 +237,12 @@ impl Node {
         self.machine = Machine::Booting(now + BOOTS_WITHIN);
         self.kill_kubelet(now);
         (self.etcd, self.apiserver) = (Process::Dead(now), Process::Dead(now));
+    }
+
+    /// Ends everything, and stays off.
+    pub fn switch_off(&mut self, now: Tick) {
+        self.reboot(now);
+        self.machine = Machine::Off;
     }
 
     /// Lets time pass up to `now`. `store_serves`: a linearizable read through this node's member succeeds.

@@ -6,11 +6,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::fault::{Fault, KINDS, Kind};
+use super::Model;
+use super::fault::{Fault, Kind};
 use super::vip::Way;
 
 /// A fault alone is mended after this long; what mends itself does so sooner.
 const ALONE: Duration = Duration::from_secs(120);
+
+/// The same for what a hypervisor is asked to mend: the longest wait of a playbook, its veto and a boot lie within it.
+const BENEATH: Duration = Duration::from_secs(900);
 
 /// Something that happens in a story.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ pub struct Story {
     pub about: String,
     /// How the VIP is held.
     pub way: Way,
+    /// The cluster stands on a hypervisor that is asked.
+    pub on_hypervisor: bool,
     /// What happens, in order; the first at zero.
     pub cues: Vec<Cue>,
     /// The cue from which the return of service is counted: what keeps it away is over then.
@@ -51,6 +57,13 @@ pub struct Story {
 }
 
 impl Story {
+    /// The cluster that it happens to, all well.
+    #[must_use]
+    pub fn model(&self, seed: u64) -> Model {
+        let model = Model::well(3, self.way, seed);
+        if self.on_hypervisor { model.on_hypervisor(false) } else { model }
+    }
+
     /// How long after its first cue the last one comes.
     #[must_use]
     pub fn lasts(&self) -> Duration {
@@ -67,7 +80,7 @@ impl Story {
 /// Every story with what it is about: the four that are composed, then the faults.
 #[must_use]
 pub fn all() -> Vec<Story> {
-    let faults = KINDS.into_iter().map(|(kind, name)| alone(kind, name));
+    let faults = Kind::all().map(|(kind, name)| alone(kind, name));
     [incident_a(), incident_b(), back_off(), vip_lost()].into_iter().chain(faults).collect()
 }
 
@@ -94,6 +107,7 @@ fn incident_a() -> Story {
                 API servers stay in back-off when it is over (the outage of 2026-02-17)"
                 .to_owned(),
         way: Way::KubeVip,
+        on_hypervisor: false,
         cues: vec![
             cue(
                 0,
@@ -120,6 +134,7 @@ fn incident_b() -> Story {
                 a person gives them more (the outage of 2025-04-22)"
             .to_owned(),
         way: Way::KubeVip,
+        on_hypervisor: false,
         cues: vec![
             cue(0, true, small, EVERYWHERE, "3 GiB are too little: each API server grows until it is killed"),
             cue(900, false, small, EVERYWHERE, "a person gives the machines 5 GiB"),
@@ -135,6 +150,7 @@ fn back_off() -> Story {
         name: "back-off".to_owned(),
         about: "quorum is lost until the API servers are deep in back-off; the lab's first drill".to_owned(),
         way: Way::KubeVip,
+        on_hypervisor: false,
         cues: vec![
             cue(0, true, Kind::FreezeMachine, &["cp3"], "cp3 is frozen whole: its kernel is silent, too"),
             cue(5, true, Kind::HangEtcd, &["cp2"], "cp2's etcd hangs: quorum is lost"),
@@ -152,6 +168,7 @@ fn vip_lost() -> Story {
         name: "vip-lost".to_owned(),
         about: "nobody holds the VIP while every API server is ready: the way past it is all that there is".to_owned(),
         way: Way::KubeVip,
+        on_hypervisor: false,
         cues: vec![
             cue(0, true, dead, EVERYWHERE, "the VIP's agents on cp1, cp2 and cp3 do nothing any more"),
             cue(120, false, dead, EVERYWHERE, "the VIP's agents go on"),
@@ -162,18 +179,40 @@ fn vip_lost() -> Story {
     }
 }
 
+/// What defib may recover beneath a machine waits long: a person is mostly the one who did it.
+fn ends_after(kind: Kind) -> Duration {
+    match kind {
+        Kind::VmStopped | Kind::VmPaused | Kind::VmFrozen | Kind::HostBusy => BENEATH,
+        _ => ALONE,
+    }
+}
+
+/// What is not understood unless it is found: beneath a machine only the hypervisor tells it.
+fn named_beneath(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::VmStopped | Kind::VmStoppedByPerson => &["vm-stopped"],
+        Kind::VmPaused | Kind::VmDiskFailed => &["vm-paused"],
+        Kind::VmFrozen => &["machine-frozen"],
+        Kind::VmBackup => &["vm-busy"],
+        Kind::HostDown => &["host-unreachable"],
+        Kind::HostBusy => &["host-busy", "vm-unprioritised"],
+        _ => &[],
+    }
+}
+
 fn alone(kind: Kind, name: &str) -> Story {
-    let ends_s = ALONE.as_secs();
+    let ends_s = ends_after(kind).as_secs();
     Story {
         name: name.to_owned(),
         about: format!("on cp1, which holds the VIP and leads etcd: {}", kind.meaning()),
         way: Way::KubeVip,
+        on_hypervisor: kind.is_beneath(),
         cues: vec![
             cue(0, true, kind, &["cp1"], &format!("{name} cp1: {}", kind.meaning())),
             cue(ends_s, false, kind, &["cp1"], &format!("{name} cp1, as far as it has not mended itself")),
         ],
         counted_from: 0,
-        named: &[],
+        named: named_beneath(kind),
         person: None,
     }
 }

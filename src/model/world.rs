@@ -64,7 +64,7 @@ enum Item {
 /// armed.
 #[must_use]
 pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
-    // Its machines have no hypervisor that could be asked.
+    // Not every model has a hypervisor: see `ask_hypervisor`.
     let sources = ProbeKind::common().filter(|kind| *kind != ProbeKind::Canary);
     let cluster = ClusterSettings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
@@ -80,6 +80,11 @@ pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
         seen_once: false,
         guards: Guards::default(),
     }
+}
+
+/// Has the hypervisor beneath these clusters asked, too: for models that have one.
+pub fn ask_hypervisor(settings: &mut Settings) {
+    settings.clusters.values_mut().for_each(|cluster| cluster.sources.extend(ProbeKind::HYPERVISOR));
 }
 
 impl World {
@@ -171,6 +176,7 @@ impl World {
             (Target::Vip(_), _) => Path::Vip,
             (Target::Canary(_), _) => Path::Outside,
             (Target::Own(_), _) => Path::Own,
+            (_, ProbeKind::HypervisorHost | ProbeKind::HypervisorVm) => Path::Hypervisor,
             (_, ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog) => Path::Talos,
             _ => Path::Direct,
         };
@@ -187,6 +193,8 @@ impl World {
                 | ProbeKind::TalosMachine
                 | ProbeKind::TalosDmesg
                 | ProbeKind::TalosKubeletLog
+                | ProbeKind::HypervisorHost
+                | ProbeKind::HypervisorVm
         );
         !own && observation.target.node().is_some_and(|node| self.model.stalled.contains(node))
     }
@@ -194,6 +202,9 @@ impl World {
     fn perform(&mut self, deed: &Deed) -> (Duration, Outcome) {
         let now = self.now;
         let hidden = self.model.isolated || self.model.hidden.contains(&deed.node);
+        if let Action::Vm { deed: what, .. } = &deed.action {
+            return self.model.order_beneath(&deed.node, *what);
+        }
         let Some(node) = self.model.nodes.get_mut(&deed.node).filter(|node| node.executes() && !hidden) else {
             let why = format!("cannot dial {}: connect-timeout", deed.node);
             return (Duration::from_secs(1), Outcome::Failed(why));
@@ -224,7 +235,7 @@ impl World {
             Action::RestartContainer { container: RestartableContainer::KubeVip, .. } => {
                 (Duration::from_millis(200), Outcome::Failed("no container kube-vip runs".to_owned()))
             }
-            Action::Vm { .. } => (Duration::from_millis(1), Outcome::Failed("no hypervisor is modelled".to_owned())),
+            Action::Vm { deed: what, .. } => self.model.order_beneath(&deed.node, *what),
             Action::RebootNode { .. } => {
                 node.reboot(now);
                 (Duration::from_millis(300), Outcome::Done("boots".to_owned()))

@@ -150,3 +150,20 @@ fn a_rehearsal_that_goes_on_answers_as_a_daemon_does_and_says_that_it_is_a_model
     assert!(page.contains("id=\"model\"") && page.contains("MODEL model"), "{page}");
     assert!(figures.contains("\ndefib_model 1\n"), "{figures}");
 }
+
+#[test]
+fn what_stands_still_beneath_a_machine_is_mended_there() {
+    let cases = [("vm-stopped", "start-vm"), ("vm-paused", "resume-vm"), ("vm-frozen", "reset-vm")];
+    for (story, action) in cases {
+        let (code, told) = rehearse(&[story]);
+        let actions = told["verdict"]["actions"].as_array().unwrap();
+        assert_eq!((code, actions.len()), (0, 1), "{story}: {told}");
+        assert_eq!(
+            (&actions[0]["action"], &actions[0]["outcome"]),
+            (&format!("{action} on cp1").into(), &"done".into()),
+            "{story}: {told}"
+        );
+    }
+    let (code, told) = rehearse(&["vm-stopped-by-person"]);
+    assert_eq!((code, &told["verdict"]["actions"]), (0, &serde_json::json!([])), "{told}");
+}

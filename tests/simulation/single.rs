@@ -45,11 +45,19 @@ fn bound(kind: Kind) -> (Undone, u64) {
         Kind::NoSpace => (Undone::Inside, 90),
         // start-kubelet after 5 minutes.
         Kind::StopKubelet => (Undone::Inside, 330),
+        // revive-vm after 2 minutes, announced a minute before.
+        Kind::VmStopped => (Undone::Inside, 180 + BOOT_S + 40),
+        // resume-vm after 5 minutes, announced two before.
+        Kind::VmPaused => (Undone::Inside, 420 + 60),
+        // reset-frozen-vm after 3 minutes, announced a minute before.
+        Kind::VmFrozen => (Undone::Inside, 240 + BOOT_S + 70),
+        // With two of three machines the quorum is gone.
+        Kind::HostDown => (Undone::Outside, BOOT_S + BACK_OFF_S + 10),
         // Others serve: nobody cuts the back-off of one API server short.
         Kind::ApiserverCannotStart | Kind::EtcdCannotStart | Kind::CutPeers | Kind::Overcommit | Kind::SmallMachine => {
             (Undone::Outside, BACK_OFF_S + 10)
         }
-        Kind::PowerOff | Kind::Upgrade => (Undone::Outside, BOOT_S),
+        Kind::PowerOff | Kind::Upgrade | Kind::VmStoppedByPerson | Kind::VmDiskFailed => (Undone::Outside, BOOT_S),
         // A step that was begun for what it looked like takes its time.
         Kind::SwallowApiserver | Kind::FreezeMachine | Kind::HangMachine => (Undone::Outside, 60),
         // It takes nothing down, or only our own sight; a wedged kubelet is not seen while its API server runs.
@@ -62,7 +70,10 @@ fn bound(kind: Kind) -> (Undone, u64) {
         | Kind::Isolate
         | Kind::RefuseUs
         | Kind::HideOthers
-        | Kind::StallProbes => (Undone::Outside, 15),
+        | Kind::StallProbes
+        | Kind::VmBackup
+        | Kind::HostBusy
+        | Kind::HypervisorHung => (Undone::Outside, 15),
     }
 }
 

@@ -39,7 +39,7 @@ fn events() -> Vec<Event> {
     events
 }
 
-/// What a hypervisor would tell: the model has none.
+/// What a hypervisor would tell: this world has none.
 fn hypervisor() -> Vec<Event> {
     use defib_engine::observation::{Facts, HypervisorHost, Observation, Path, Seen, Target, VirtualMachine, VmState};
     let seen = |kind, facts| {
