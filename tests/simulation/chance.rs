@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::play::{Crash, Journal, Play, Side, Which};
 use crate::single::Single;
 use defib::model::Model;
-use defib::model::fault::{Fault, KINDS, Kind};
+use defib::model::fault::{BENEATH, Fault, KINDS, Kind};
 use defib::model::lottery::Lottery;
 use defib::model::vip::Way;
 use defib::model::world;
@@ -110,6 +110,8 @@ pub(crate) struct Script {
     reckless: bool,
     /// One playbook of so many is not armed.
     unarmed: Option<usize>,
+    /// The machines stand on a hypervisor that is asked; true: two of them on one host.
+    hypervisor: Option<bool>,
     /// A second program watches the same cluster, in this mode.
     pub(crate) second: Option<Mode>,
     /// One trouble alone, instead of any.
@@ -130,6 +132,9 @@ impl fmt::Display for Script {
             self.mode,
             if self.reckless { ", reckless playbooks" } else { "" }
         )?;
+        if let Some(shared) = self.hypervisor {
+            write!(f, ", on a hypervisor{}", if shared { " with two on one host" } else { "" })?;
+        }
         self.second.map_or(Ok(()), |mode| write!(f, ", a second program in mode {mode}"))
     }
 }
@@ -215,6 +220,10 @@ impl Script {
             cues.push((lottery.between(QUIET_S, at_s + 300), Cue::Ask(Ask::Recover(wish))));
         }
         crashes(seed, at_s, &mut cues);
+        let hypervisor = hypervisor(seed);
+        if hypervisor.is_some() {
+            beneath(seed, nodes, &mut cues);
+        }
         cues.sort_by_key(|(at, _)| *at);
         let last_s = cues.last().map_or(at_s, |(at, _)| *at);
         let lasts_s = last_s + CALM_S;
@@ -227,7 +236,21 @@ impl Script {
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
         let (single, calm_s) = (None, CALM_S);
         let second = second(seed);
-        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, second, single, calm_s, lasts_s, cues }
+        Script {
+            seed,
+            nodes,
+            way,
+            liveness_probes,
+            mode,
+            reckless,
+            unarmed,
+            hypervisor,
+            second,
+            single,
+            calm_s,
+            lasts_s,
+            cues,
+        }
     }
 
     /// One trouble alone, with every shipped playbook armed.
@@ -236,20 +259,41 @@ impl Script {
         let way = if lottery.one_in(3) { Way::Talos } else { Way::KubeVip };
         let liveness_probes = !lottery.one_in(4);
         let from_s = QUIET_S + lottery.between(0, 60);
-        let single = Single::of(lottery, nodes, from_s);
+        let hypervisor = hypervisor(seed);
+        let single = match hypervisor {
+            Some(_) => Single::beneath(lottery, nodes, from_s),
+            None => Single::of(lottery, nodes, from_s),
+        };
         let calm_s = single.bound_s + CLOSES_WITHIN_S;
         let lasts_s = single.counts_from_s() + calm_s;
         let mut cues = vec![(7, Cue::Begin), (single.from_s, Cue::Break(single.fault.clone()))];
         cues.extend(single.to_s.map(|at| (at, Cue::Mend(single.fault.clone()))));
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
         let (mode, reckless, unarmed, second, single) = (Mode::Act, false, None, None, Some(single));
-        Script { seed, nodes, way, liveness_probes, mode, reckless, unarmed, second, single, calm_s, lasts_s, cues }
+        Script {
+            seed,
+            nodes,
+            way,
+            liveness_probes,
+            mode,
+            reckless,
+            unarmed,
+            hypervisor,
+            second,
+            single,
+            calm_s,
+            lasts_s,
+            cues,
+        }
     }
 
     pub(crate) fn model(&self) -> Model {
         let mut model = Model::well(self.nodes, self.way, self.seed);
         model.liveness_probes = self.liveness_probes;
-        model
+        match self.hypervisor {
+            Some(shared) => model.on_hypervisor(shared),
+            None => model,
+        }
     }
 
     #[expect(clippy::panic, reason = "a playbook of the test that does not load must be heard")]
@@ -257,12 +301,46 @@ impl Script {
         let texts = if self.reckless { RECKLESS } else { playbook::SHIPPED };
         let playbooks = playbook::load(texts, None).unwrap_or_else(|problems| panic!("{problems}"));
         let mut settings = world::settings(self.nodes, self.mode, playbooks);
+        if self.hypervisor.is_some() {
+            world::ask_hypervisor(&mut settings);
+        }
         let every = self.unarmed.unwrap_or(usize::MAX);
         for known in settings.clusters.values_mut() {
             let armed = std::mem::take(&mut known.armed).into_iter().enumerate();
             known.armed = armed.filter(|(place, _)| place % every != every - 1).map(|(_, name)| name).collect();
         }
         settings
+    }
+}
+
+/// One cluster in four stands on a hypervisor, one of three of those with two machines on one host. A lottery of its own, as
+/// for crashes.
+fn hypervisor(seed: u64) -> Option<bool> {
+    let mut lottery = Lottery::new(seed ^ 0xa076_1d64_78bd_642f);
+    lottery.one_in(4).then(|| lottery.one_in(3))
+}
+
+/// What happens beneath the machines: long enough for a playbook to answer, and a person or a backup comes between. A lottery
+/// of its own: whatever happens on the machines is drawn as ever.
+fn beneath(seed: u64, nodes: u64, cues: &mut Vec<(u64, Cue)>) {
+    let mut lottery = Lottery::new(seed ^ 0xe703_7ed1_a0b4_28db);
+    let mut at_s = QUIET_S + lottery.between(0, 300);
+    for _ in 0..lottery.between(1, 3) {
+        let node = format!("cp{}", lottery.between(1, nodes));
+        let Some(&(kind, _)) = lottery.pick(&BENEATH) else { continue };
+        let lasts_s = lottery.between(1, 900);
+        let mut inflict = |kind, from_s: u64, lasts_s: u64| {
+            let fault = Fault { kind, node: node.clone() };
+            cues.push((from_s, Cue::Break(fault.clone())));
+            cues.push((from_s + lasts_s, Cue::Mend(fault)));
+        };
+        inflict(kind, at_s, lasts_s);
+        if lottery.one_in(2) {
+            let between = [Kind::VmBackup, Kind::VmStoppedByPerson, Kind::HypervisorHung];
+            let kind = lottery.pick(&between).copied().unwrap_or(Kind::VmBackup);
+            inflict(kind, at_s + lottery.between(0, 400), lottery.between(20, 600));
+        }
+        at_s += lottery.between(0, 400);
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::play::Entry;
 use defib::model::Model;
-use defib::model::node::{Ills, Process};
+use defib::model::node::{Ills, Machine, Process};
 use defib::model::world::Deed;
-use defib_engine::playbook::{Action, ActionClass};
+use defib_engine::playbook::{Action, ActionClass, VmDeed};
 use defib_engine::record::{Order, Record};
 use defib_engine::settings::{Mode, Settings};
 use defib_engine::time::Tick;
@@ -40,6 +40,16 @@ struct Before {
     heard: Option<Tick>,
     /// When its member was last slow as a leader.
     weak: Option<Tick>,
+    /// Its machine runs, and so does what is on it.
+    executes: Option<Tick>,
+    /// Its hypervisor halted it.
+    halted: bool,
+    /// Its virtual machine is locked.
+    locked: Option<Tick>,
+    /// A person stopped its virtual machine.
+    stopped_on_purpose: Option<Tick>,
+    /// It has a larger share of its host than other guests.
+    prioritised: Option<Tick>,
 }
 
 /// What has been seen so far in one play.
@@ -76,6 +86,8 @@ impl Watch {
             let since = |holds: bool, earlier: Option<Tick>| holds.then(|| earlier.unwrap_or(now));
             let ready = model.ready(name);
             let works = ready && node.kubelet.runs() && node.etcd.runs();
+            let guest = model.hypervisor.as_ref().and_then(|beneath| beneath.guests.get(name));
+            let stopped = node.machine == Machine::Off && guest.is_some_and(|guest| guest.stopped_on_purpose);
             let before = Before {
                 ready: since(ready, earlier.and_then(|earlier| earlier.ready)),
                 unready: since(!ready, earlier.and_then(|earlier| earlier.unready)),
@@ -84,12 +96,23 @@ impl Watch {
                 well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
                 kubelet: node.kubelet,
                 etcd: node.etcd,
-                weak: if node.ills.starved || node.ills.slow_disk || node.ills.overcommitted {
+                weak: if node.ills.lacks_cpu() || node.ills.slow_disk {
                     Some(now)
                 } else {
                     earlier.and_then(|earlier| earlier.weak)
                 },
                 heard: since(!model.swallowed.contains(name), earlier.and_then(|earlier| earlier.heard)),
+                executes: since(node.executes(), earlier.and_then(|earlier| earlier.executes)),
+                halted: matches!(node.machine, Machine::Paused),
+                locked: since(
+                    guest.is_some_and(|guest| guest.lock.is_some()),
+                    earlier.and_then(|earlier| earlier.locked),
+                ),
+                stopped_on_purpose: since(stopped, earlier.and_then(|earlier| earlier.stopped_on_purpose)),
+                prioritised: since(
+                    guest.is_some_and(|guest| guest.cpu_units > 100),
+                    earlier.and_then(|earlier| earlier.prioritised),
+                ),
             };
             self.nodes.insert(name.clone(), before);
         }
@@ -114,6 +137,8 @@ impl Watch {
                         Record::Run { run, .. } if self.open_run.as_ref().is_some_and(|(open, _)| open == run) => {
                             self.open_run = None;
                         }
+                        // It holds from here, though the program may die before it says so.
+                        Record::Command { order: Order::Resume, .. } => self.paused_until = None,
                         Record::Decision { run, by: Some(_), .. } => drop(self.by_person.insert(run.clone())),
                         Record::Command { order: Order::Recover { run, pass_limits: true, .. }, .. } => {
                             self.passes_limits.insert(run.clone());
@@ -190,6 +215,7 @@ impl Watch {
             found.push(("known", format!("{} on {}, which does not exist", deed.id, deed.node)));
             return found;
         };
+        found.extend(beneath(deed, node, now));
         let own_ready = lasts(node.ready);
         // What swallows an API server's answers on their way to us makes it hung by every view that a gentle step asks.
         let seen = disruptive || lasts(node.heard);
@@ -206,6 +232,10 @@ impl Watch {
             if self.full.is_none_or(|full| now.since(full) > KNOWN_WITHIN) {
                 found.push(("healthy-left-alone", format!("{} while no member's database is full", deed.id)));
             }
+        } else if prioritises(deed) {
+            if lasts(node.prioritised) {
+                found.push(("healthy-left-alone", format!("{}, which has its share", deed.id)));
+            }
         } else if own_ready && well && ran(node.kubelet) && ran(node.etcd) {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
@@ -213,7 +243,8 @@ impl Watch {
         if own_ready && seen && !another_ready && deed.action.takes_apiserver_down() {
             found.push(("service", format!("{} takes the only ready API server down", deed.id)));
         }
-        let dead = matches!(node.etcd, Process::Dead(_));
+        // What is halted takes no part either: it is woken, and nothing else is done to it.
+        let dead = matches!(node.etcd, Process::Dead(_)) || (node.halted && !deed.action.takes_etcd_down());
         let serving = self.nodes.values().filter(|node| !lasts(node.unserved)).count();
         let without = serving - usize::from(!lasts(node.unserved));
         if serving == 0 && !dead {
@@ -254,6 +285,30 @@ impl Watch {
         }
         found
     }
+}
+
+fn prioritises(deed: &Deed) -> bool {
+    matches!(deed.action, Action::Vm { deed: VmDeed::Prioritise, .. })
+}
+
+/// What the hypervisor could tell before a step was started on a machine.
+fn beneath(deed: &Deed, node: &Before, now: Tick) -> Vec<Violation> {
+    let lasts = |since: Option<Tick>, within| since.is_some_and(|since| now.since(since) > within);
+    let vm = match deed.action {
+        Action::Vm { deed, .. } => Some(deed),
+        _ => None,
+    };
+    let mut found: Vec<Violation> = Vec::new();
+    if lasts(node.locked, KNOWN_WITHIN) && (vm.is_some() || deed.action.class() >= ActionClass::Disruptive) {
+        found.push(("unlocked", format!("{} while a backup has {} in hand", deed.id, deed.node)));
+    }
+    if vm == Some(VmDeed::Start) && lasts(node.stopped_on_purpose, KNOWN_WITHIN) {
+        found.push(("left-stopped", format!("{} though a person stopped {}", deed.id, deed.node)));
+    }
+    if vm == Some(VmDeed::Reset) && lasts(node.executes, CLEARED_WITHIN) {
+        found.push(("reset-what-hangs", format!("{} while what is on {} runs", deed.id, deed.node)));
+    }
+    found
 }
 
 /// Cluster, run and index of a step's id.

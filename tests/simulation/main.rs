@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::play::{Crash, Entry, Play, Side, Which};
@@ -44,6 +45,8 @@ const CRASHES_EVERY: u64 = 4;
 const RECORDED: Range<u64> = 1..9;
 /// The second program begins then.
 const SECOND_BEGINS_S: u64 = 11;
+/// A run of more seeds than these tells how far it is.
+const TOLD_EVERY: u64 = 250;
 /// So many are played where nothing else is asked for.
 const SEEDS: u64 = 200;
 /// Every guard, with the seed from which to look for one that misses it: so the test is short.
@@ -179,9 +182,22 @@ fn names() -> Vec<&'static str> {
     GUARDS.iter().map(|guard| guard.name).collect()
 }
 
-/// Plays the seeds on every core; what is found is told in the order of the seeds.
+/// Plays the seeds on every core; what is found is told in the order of the seeds, and besides as soon as it is found where
+/// they are many.
 fn many(found: &[u64], fresh: Range<u64>, guards: Guards) -> Tally {
-    on_every_core(found.iter().copied().chain(fresh), |seed, tally| play(seed, guards, tally, false))
+    let (began, all) = (Instant::now(), found.len() as u64 + (fresh.end - fresh.start));
+    let (played, wrongs) = (AtomicU64::new(0), AtomicU64::new(0));
+    on_every_core(found.iter().copied().chain(fresh), |seed, tally| {
+        let before = tally.violations.len() + tally.unrepaired.len();
+        play(seed, guards, tally, false);
+        let wrong = tally.violations.len() + tally.unrepaired.len() > before;
+        let wrongs = wrongs.fetch_add(u64::from(wrong), Ordering::Relaxed) + u64::from(wrong);
+        let played = played.fetch_add(1, Ordering::Relaxed) + 1;
+        if all > TOLD_EVERY && (wrong || played.is_multiple_of(TOLD_EVERY)) {
+            let what = if wrong { format!(", SEED={seed} now") } else { String::new() };
+            println!("  {played} of {all} seeds in {} s; wrong: {wrongs}{what}", began.elapsed().as_secs());
+        }
+    })
 }
 
 /// Plays each of these on whichever core is free.

@@ -3,7 +3,7 @@
 //! A bound counts from the fault where the cluster, or defib, can undo it; from the end of the fault where only somebody else
 //! can (a disk, a hypervisor, a network). It is the sum of what has to happen, each at its longest: no measurement.
 
-use defib::model::fault::{Fault, KINDS, Kind};
+use defib::model::fault::{BENEATH, Fault, KINDS, Kind};
 use defib::model::lottery::Lottery;
 
 /// A trouble alone: when it comes, when it ends, and until when all must be well.
@@ -79,7 +79,16 @@ fn bound(kind: Kind) -> (Undone, u64) {
 
 impl Single {
     pub(crate) fn of(lottery: &mut Lottery, nodes: u64, from_s: u64) -> Single {
-        let kind = lottery.pick(&KINDS).map_or(Kind::KillEtcd, |(kind, _)| *kind);
+        Single::one_of(&KINDS, lottery, nodes, from_s)
+    }
+
+    /// The same for what happens beneath a machine.
+    pub(crate) fn beneath(lottery: &mut Lottery, nodes: u64, from_s: u64) -> Single {
+        Single::one_of(&BENEATH, lottery, nodes, from_s)
+    }
+
+    fn one_of(kinds: &[(Kind, &str)], lottery: &mut Lottery, nodes: u64, from_s: u64) -> Single {
+        let kind = lottery.pick(kinds).map_or(Kind::KillEtcd, |(kind, _)| *kind);
         let node = format!("cp{}", lottery.between(1, nodes));
         let lasts_s = lottery.between(1, 400);
         let (undone, bound_s) = bound(kind);
