@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use defib_engine::playbook::Playbook;
+use defib_engine::playbook::{ActionClass, Playbook};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -400,17 +400,24 @@ impl<'a> Talk<'a> {
         if let Some(node) = typed.confirm.as_ref().filter(|node| **node != plan.node) {
             return Err(format!("the plan is for {}, and --confirm names {node}; nothing was done", plan.node));
         }
-        let by_name = typed.pass_limits || plan.class == "disruptive";
+        let erases = plan.class == ActionClass::Erasing.name();
+        let by_name = typed.pass_limits || erases || plan.class == ActionClass::Disruptive.name();
         if typed.yes && (!by_name || typed.confirm.is_some()) {
             return Ok(());
         }
         if !asks(typed) {
             let (class, node) = (&plan.class, &plan.node);
-            return Err(format!("a {class} step demands the node's name: say --confirm {node}; nothing was done"));
+            return Err(format!(
+                "an action that is {class} demands the node's name: say --confirm {node}; nothing was done"
+            ));
         }
         let what = format!("{} on {} of cluster {}", plan.playbook, plan.node, self.cluster);
         let (question, wanted) = if by_name && typed.confirm.is_none() {
-            let hurts = if typed.pass_limits { "past its limits" } else { "which takes the whole node down" };
+            let hurts = match (erases, typed.pass_limits) {
+                (true, _) => "which takes the whole node down and erases what it keeps, volumes of pods too",
+                (false, true) => "past its limits",
+                (false, false) => "which takes the whole node down",
+            };
             (format!("{what}, {hurts}? Type the node's name to do it: "), vec![plan.node.as_str()])
         } else {
             (format!("{what}? [y/N] "), vec!["y", "Y", "yes"])

@@ -133,6 +133,31 @@ impl Member {
         .await
     }
 
+    /// The newest revision that a quorum knows of, by a read through this member.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn revision(&self, deadline: Duration) -> Result<i64, Trouble> {
+        self.ask(deadline, |client| async move {
+            let options = GetOptions::new().with_count_only();
+            let answer = client.kv_client().get(KEY, Some(options)).await.map_err(status_of)?;
+            Ok(answer.header().map_or(0, etcd_client::ResponseHeader::revision))
+        })
+        .await
+    }
+
+    /// What the member's own store holds up to this revision, as a hash; it reads all of it.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn hash(&self, revision: i64, deadline: Duration) -> Result<StoreHash, Trouble> {
+        self.ask(deadline, |client| async move {
+            let answer = client.maintenance_client().hash_kv(revision).await.map_err(status_of)?;
+            Ok(StoreHash { hash: answer.hash(), compacted: answer.compact_version() })
+        })
+        .await
+    }
+
     /// Begins a snapshot of the member's own store; without quorum too. `deadline` is until the stream begins.
     ///
     /// # Errors
@@ -143,6 +168,15 @@ impl Member {
             .await?;
         Ok(Snapshot { stream })
     }
+}
+
+/// The hash of one member's store; comparable only where both were compacted at the same revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreHash {
+    /// Of every key and value that is left, up to the revision that was asked for.
+    pub hash: u32,
+    /// The revision at which the store was compacted last.
+    pub compacted: i64,
 }
 
 /// A snapshot on its way: the store's file, then the SHA-256 of it.

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use defib_engine::playbook::Playbook;
+use defib_engine::playbook::{ActionClass, Playbook};
 
 use super::cluster::{self, Read};
 use super::lifeline::{Lifeline, Places};
@@ -69,8 +69,13 @@ pub fn read_with(
     if let (Ok(playbooks), Some((_, armed))) = (&loaded, &read) {
         let names = || playbooks.iter().map(|playbook| playbook.name.as_str());
         for (name, place) in armed {
-            let known = |name: &str| names().any(|other| other == name).then_some(());
-            walk.word(*place, name, "playbook", known, names());
+            let known = |name: &str| playbooks.iter().find(|playbook| playbook.name == name);
+            let playbook = walk.word(*place, name, "playbook", known, names());
+            if playbook.is_some_and(|playbook| playbook.class() >= ActionClass::Erasing) {
+                let text =
+                    format!("{name} erases what a machine keeps: it cannot be armed, only asked for (defib recover)");
+                walk.problem(*place, text);
+            }
         }
     }
     match (walk.end(read), loaded) {

@@ -236,6 +236,17 @@ fn very_many_problems_are_counted() {
 }
 
 #[test]
+fn a_playbook_that_erases_cannot_be_armed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("defib.yaml");
+    std::fs::write(&file, with("    arm: [restart-kubelet, replace-removed-member]")).unwrap();
+    let shown = read_with(&file, |given| crate::playbook::load(crate::playbook::SHIPPED, given)).unwrap_err();
+    assert_eq!(shown.0.len(), 1);
+    let text = &shown.0[0].text;
+    assert!(text.starts_with("replace-removed-member erases") && text.contains("cannot be armed"), "{shown}");
+}
+
+#[test]
 fn an_armed_playbook_must_exist() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("defib.yaml");

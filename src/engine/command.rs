@@ -108,6 +108,8 @@ pub struct Person {
     pub waive_for: bool,
     /// The budget's windows are passed.
     pub pass_limits: bool,
+    /// The playbook and the node were both named.
+    pub by_name: bool,
 }
 
 /// The answer to a [`Command`].

@@ -5,8 +5,10 @@
 
 mod collect_evidence;
 mod move_leader;
+mod parts;
 mod reboot_node;
 mod reclaim_space;
+mod replace_member;
 mod restart_container;
 mod restart_service;
 mod start_service;
@@ -73,6 +75,10 @@ impl Executor {
             Action::MoveLeader { to, deadline } => {
                 let to = to.as_ref().ok_or_else(|| Outcome::Failed("nobody was chosen to lead".to_owned()))?;
                 move_leader::run(&self.observer.members(step.cluster()), step.node(), to, *deadline).await
+            }
+            Action::ReplaceMember { deadline } => {
+                let members = self.observer.members(step.cluster());
+                replace_member::run(&members, talos()?, step, &self.evidence, *deadline).await
             }
             Action::CollectEvidence => collect_evidence::run(talos()?, step, &self.evidence).await,
             Action::RestartService { service, deadline } => {

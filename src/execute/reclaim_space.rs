@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use defib_engine::event::Step;
-use defib_engine::observation::{EtcdStatus, Failure};
+use defib_engine::observation::EtcdStatus;
 use defib_engine::record::Outcome;
-use defib_engine::time::Human;
 
-use crate::client::Trouble;
+use super::parts::{self, Stopped};
 use crate::client::etcd::Member;
 use crate::snapshot;
 
@@ -25,27 +24,11 @@ const ASK_WITHIN: Duration = Duration::from_secs(5);
 const LEFT_AT_MOST: u64 = 80;
 const MIB: u64 = 1024 * 1024;
 
-/// Why it stopped.
-enum Stopped {
-    /// Nothing is under way any more.
-    Ended(String),
-    /// What was asked for last may still take place.
-    Unanswered(String),
-}
-
 type Named = (String, Arc<Member>);
 
 pub(super) async fn run(members: &[Named], step: &Step, folder: &Path, deadline: Duration) -> Outcome {
-    let mut done = Vec::new();
     let until = Instant::now() + deadline;
-    let ended = tokio::time::timeout(deadline, reclaim(members, step, folder, until, &mut done)).await;
-    let so_far = if done.is_empty() { "nothing was changed".to_owned() } else { done.join(", ") };
-    match ended {
-        Ok(Ok(())) => Outcome::Done(so_far),
-        Ok(Err(Stopped::Ended(why))) => Outcome::Failed(format!("{why}; so far: {so_far}")),
-        Ok(Err(Stopped::Unanswered(why))) => Outcome::Unknown(format!("{why}; so far: {so_far}")),
-        Err(_) => Outcome::Unknown(format!("not done within {}; so far: {so_far}", Human(deadline))),
-    }
+    parts::outcome(deadline, async |done| reclaim(members, step, folder, until, done).await).await
 }
 
 async fn reclaim(
@@ -67,11 +50,11 @@ async fn reclaim(
 
     // Minutes may have passed since anybody looked.
     statuses(members).await.map_err(Stopped::Ended)?;
-    let revision = member.compact(until).await.map_err(|trouble| stopped("compaction", name, &trouble))?;
+    let revision = member.compact(until).await.map_err(|trouble| Stopped::by("compaction", name, &trouble))?;
     done.push(format!("compacted at revision {revision}"));
     for (name, member) in leader_last(members, &before) {
         statuses(members).await.map_err(Stopped::Ended)?;
-        member.defragment(until).await.map_err(|trouble| stopped("defragmentation", name, &trouble))?;
+        member.defragment(until).await.map_err(|trouble| Stopped::by("defragmentation", name, &trouble))?;
         done.push(format!("{name} defragmented"));
     }
     let after = statuses(members).await.map_err(Stopped::Ended)?;
@@ -82,7 +65,7 @@ async fn reclaim(
         return Err(Stopped::Ended(why));
     }
     done.push(sizes);
-    let disarmed = member.disarm_no_space(until).await.map_err(|trouble| stopped("disarming", name, &trouble))?;
+    let disarmed = member.disarm_no_space(until).await.map_err(|trouble| Stopped::by("disarming", name, &trouble))?;
     done.push(format!("NOSPACE of {disarmed} members disarmed"));
     Ok(())
 }
@@ -128,14 +111,6 @@ fn largest(statuses: &[EtcdStatus]) -> u64 {
     statuses.iter().map(|status| status.db_size_bytes).max().unwrap_or(0)
 }
 
-fn stopped(what: &str, name: &str, trouble: &Trouble) -> Stopped {
-    let why = format!("{what} by {name}: {trouble}");
-    match trouble {
-        Trouble::Failed(Failure::Timeout(_) | Failure::Reset) => Stopped::Unanswered(why),
-        _ => Stopped::Ended(why),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,13 +144,6 @@ mod tests {
         }
         let full = EtcdStatus { errors: vec!["memberID:1 alarm:NOSPACE ".to_owned()], ..status(1, 1) };
         assert!(sound("cp1", full).is_ok());
-    }
-
-    #[test]
-    fn a_call_that_may_have_worked_is_unknown() {
-        let timeout = Trouble::Failed(Failure::Timeout(defib_engine::observation::Stage::Response));
-        assert!(matches!(stopped("compaction", "cp1", &timeout), Stopped::Unanswered(_)));
-        assert!(matches!(stopped("compaction", "cp1", &Trouble::Failed(Failure::Refused)), Stopped::Ended(_)));
     }
 
     #[test]

@@ -287,7 +287,10 @@ impl Model {
                     node.kill_etcd(now);
                 }
             }
-            Kind::HangEtcd => node.etcd = if ill { Process::Hung } else { running },
+            // What does not run cannot hang, nor go on.
+            Kind::HangEtcd if ill && node.etcd.runs() => node.etcd = Process::Hung,
+            Kind::HangEtcd if !ill && node.etcd == Process::Hung => node.etcd = running,
+            Kind::HangEtcd => {}
             Kind::SlowDisk => node.ills.slow_disk = ill,
             Kind::NoSpace => node.ills.no_space = ill,
             Kind::KillApiserver if ill => node.kill_apiserver(now),
@@ -297,7 +300,7 @@ impl Model {
                     node.kill_apiserver(now);
                 }
             }
-            Kind::HangApiserver if ill => node.apiserver = Process::Hung,
+            Kind::HangApiserver if ill && node.apiserver.runs() => node.apiserver = Process::Hung,
             Kind::HangApiserver if node.apiserver == Process::Hung => node.apiserver = running,
             Kind::KillKubelet if ill => node.kill_kubelet(now),
             Kind::StopKubelet => {
@@ -306,16 +309,19 @@ impl Model {
                     node.kill_kubelet(now);
                 }
             }
-            Kind::WedgeKubelet if ill => node.kubelet = Process::Hung,
+            Kind::WedgeKubelet if ill && node.kubelet.runs() => node.kubelet = Process::Hung,
             Kind::WedgeKubelet if node.kubelet == Process::Hung => node.kubelet = running,
-            Kind::FreezeMachine if ill => node.machine = Machine::Frozen,
-            Kind::HangMachine if ill => node.machine = Machine::Hung,
-            Kind::FreezeMachine | Kind::HangMachine if matches!(node.machine, Machine::Frozen | Machine::Hung) => {
+            Kind::FreezeMachine if ill && node.machine == Machine::Up => node.machine = Machine::Frozen,
+            Kind::HangMachine if ill && node.machine == Machine::Up => node.machine = Machine::Hung,
+            Kind::FreezeMachine | Kind::HangMachine
+                if !ill && matches!(node.machine, Machine::Frozen | Machine::Hung) =>
+            {
                 node.machine = Machine::Up;
             }
             Kind::PowerOff if ill => node.switch_off(now),
             Kind::PowerOff if node.machine == Machine::Off => node.reboot(now),
-            Kind::Reboot if ill => node.reboot(now),
+            // What is off stays so until it is switched on.
+            Kind::Reboot if ill && node.machine != Machine::Off => node.reboot(now),
             Kind::Starve => node.ills.starved = ill,
             Kind::Overcommit => node.ills.overcommitted = ill,
             Kind::SmallMachine => node.ills.small_since = ill.then_some(now),
@@ -327,7 +333,7 @@ impl Model {
                 node.ills.upgrading = ill;
                 if ill {
                     node.kill_apiserver(now);
-                } else {
+                } else if node.machine != Machine::Off {
                     node.reboot(now);
                 }
             }

@@ -216,6 +216,10 @@ impl World {
             // Each member is asked directly, with a credential of its own.
             Action::ReclaimSpace { .. } => self.reclaim_space(),
             Action::MoveLeader { to, .. } => self.model.etcd.hand_over(&deed.node, to.as_ref()),
+            Action::ReplaceMember { .. } => {
+                let why = "the model's members lose no data and are never removed";
+                (Duration::from_millis(5), Outcome::Failed(why.to_owned()))
+            }
             _ if refuses_us => refused(),
             Action::RestartService { service: RestartableService::Kubelet, .. } => {
                 node.restart_kubelet(now);

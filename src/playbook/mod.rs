@@ -39,6 +39,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("revive-vm", include_str!("../../playbooks/revive-vm.yaml")),
     ("resume-vm", include_str!("../../playbooks/resume-vm.yaml")),
     ("reset-frozen-vm", include_str!("../../playbooks/reset-frozen-vm.yaml")),
+    ("replace-corrupt-member", include_str!("../../playbooks/replace-corrupt-member.yaml")),
+    ("replace-removed-member", include_str!("../../playbooks/replace-removed-member.yaml")),
     ("quorum-lost", include_str!("../../playbooks/quorum-lost.yaml")),
 ];
 

@@ -180,6 +180,19 @@ fn between(one: &[(&str, &str)], other: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn what_erases_is_on_no_ladder_and_nobodys_rival() {
+    let replace = SHIPPED.iter().find(|(name, _)| *name == "replace-removed-member").unwrap().1;
+    let other = replace.replace("name: replace-removed-member", "name: mine");
+    let gentle = other.replace("replace-member: { deadline: 15m }", "reboot-node: { mode: default, deadline: 60s }");
+    let loaded = |texts: &[(&str, &str)]| load(texts, None).map(drop).map_err(|problems| problems.to_string());
+    assert_eq!(loaded(&[("replace-removed-member", replace), ("mine", &gentle)]), Ok(()));
+    assert_eq!(loaded(&[("replace-removed-member", replace), ("mine", &other)]), Ok(()));
+    let rung = gentle.replace("otherwise: notify", "otherwise: replace-removed-member");
+    let found = loaded(&[("replace-removed-member", replace), ("mine", &rung)]).unwrap_err();
+    assert!(found.contains("an impossible ladder: replace-removed-member erases"), "{found}");
+}
+
+#[test]
 fn ladders_and_ties() {
     let (mine, up) = (("name: restart-kubelet", "name: mine"), ("otherwise: notify", "otherwise: mine"));
     assert_eq!(between(&[up], &[mine]), "nothing");

@@ -18,6 +18,7 @@ mod isolation;
 mod leader;
 mod playbooks;
 mod reboot;
+mod replace;
 mod snapshot;
 mod space;
 mod support;
@@ -59,6 +60,7 @@ const CASES: &[Case] = &[
     ("playbooks::a_hung_api_server_is_restarted", playbooks::hung_apiserver),
     ("leader::it_is_handed_over_once", leader::is_handed_over),
     ("space::a_full_etcd_takes_writes_again", space::is_reclaimed),
+    ("replace::a_corrupt_member_joins_anew_by_a_persons_word", replace::joins_anew),
     ("drill::vip_lost", drill::vip_lost),
     ("drill::back_off", drill::back_off),
     ("reboot::a_person_has_one_machine_rebooted", reboot::by_a_person),

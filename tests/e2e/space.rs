@@ -23,21 +23,24 @@ const KEY: &str = "defib/e2e/fills";
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// A client of one member, over the program's own connection.
-struct Store {
+pub(crate) struct Store {
     credential: Arc<Kept>,
     held: Held,
 }
 
 impl Store {
-    fn of(stage: &Stage) -> Store {
+    pub(crate) fn of(stage: &Stage, node: Node) -> Store {
         let config = config::read(&stage.lab.layout().config()).unwrap();
         let cluster = &config.clusters[0];
         let credential = Arc::new(Kept::new(Files::new(cluster.etcd.as_ref().unwrap())));
-        let node = cluster.nodes.iter().find(|node| node.name == Node::Cp1.to_string()).unwrap();
+        let node = cluster.nodes.iter().find(|of| of.name == node.to_string()).unwrap();
         Store { credential, held: Held::new(SocketAddr::new(node.address, cluster.ports.etcd)) }
     }
 
-    async fn ask<T, F: Future<Output = Result<T, Error>>>(&self, question: impl Fn(Client) -> F) -> Result<T, Trouble> {
+    pub(crate) async fn ask<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        question: impl Fn(Client) -> F,
+    ) -> Result<T, Trouble> {
         let config = |until| self.credential.client_config(until);
         let of_etcd = |error| match error {
             Error::GRpcStatus(status) => status,
@@ -74,7 +77,7 @@ pub(crate) fn is_reclaimed(stage: &Stage) {
     await_that("the daemon watches", Duration::from_secs(30), || !daemon.records("start").is_empty());
 
     let full = stage.in_ops(async || {
-        let store = Store::of(stage);
+        let store = Store::of(stage, Node::Cp1);
         for _ in 0..WRITES_MAX {
             if let Err(refused) = store.put(VALUE_BYTES).await {
                 assert!(matches!(&refused, Trouble::Failed(Failure::Status { .. })), "{refused}");
@@ -93,7 +96,7 @@ pub(crate) fn is_reclaimed(stage: &Stage) {
     });
 
     let (alarms, size) = stage.in_ops(async || {
-        let store = Store::of(stage);
+        let store = Store::of(stage, Node::Cp1);
         store.put(1).await.unwrap();
         store.alarms_and_size().await
     });

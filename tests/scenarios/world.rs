@@ -3,7 +3,7 @@
 //! Nothing in it follows from anything else: a scenario says each thing that an observer would see. What an answer would
 //! take is modelled (2 ms; a failure by timeout takes its deadline), what it would mean is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use defib_engine::observation::{
@@ -81,7 +81,10 @@ struct Node {
     /// The member that it follows while there is a leader.
     follows: u64,
     term: u64,
-    alarm: Option<String>,
+    /// The alarms that it tells of, and of which member.
+    alarm: Option<(String, u64)>,
+    /// Whom it lists no more, by number.
+    unlisted: BTreeSet<u64>,
     /// How many voters it lists beside the configured ones; members that never started.
     strangers: u64,
     takes: Duration,
@@ -266,6 +269,7 @@ impl Node {
             follows: 1,
             term: 7,
             alarm: None,
+            unlisted: BTreeSet::new(),
             strangers: 0,
             takes: ANSWER,
             certificate: UnixMs(WALL_START_MS).after(YEAR),
@@ -315,7 +319,15 @@ impl Node {
                 self.follows = clause["follows cp".len()..].parse().map_err(|_| format!("{clause} names no node"))?;
             }
             ("etcd", "another election") => self.term += 1,
-            ("etcd", "alarm NOSPACE" | "alarm CORRUPT") => self.alarm = Some(clause["alarm ".len()..].to_owned()),
+            ("etcd", "alarm NOSPACE" | "alarm CORRUPT") => self.alarm = Some((clause["alarm ".len()..].to_owned(), 1)),
+            ("etcd", _) if clause.starts_with("alarm CORRUPT of cp") => {
+                let of = clause["alarm CORRUPT of cp".len()..].parse();
+                self.alarm = Some(("CORRUPT".to_owned(), of.map_err(|_| format!("{clause} names no node"))?));
+            }
+            ("etcd", _) if clause.starts_with("lists no cp") => {
+                let whom = clause["lists no cp".len()..].parse();
+                self.unlisted.insert(whom.map_err(|_| format!("{clause} names no node"))?);
+            }
             ("etcd", _) if clause.starts_with("index ") => {
                 self.index = clause["index ".len()..].parse().map_err(|_| format!("{clause} is no index"))?;
             }
@@ -333,6 +345,7 @@ impl Node {
                 self.set_answer(ETCD, clause)?;
                 (self.leader, self.learner, self.cluster_id) = (true, false, 42);
                 (self.follows, self.alarm, self.strangers) = (1, None, 0);
+                self.unlisted.clear();
                 self.services.insert("etcd", "Running".to_owned());
             }
             ("etcd", _) => self.set_answer(ETCD, clause)?,
@@ -370,7 +383,8 @@ impl Node {
     }
 
     fn members(&self, world: &World) -> EtcdMembers {
-        let own = world.nodes.values().map(|node| EtcdMember {
+        let listed = world.nodes.values().filter(|node| !self.unlisted.contains(&node.number));
+        let own = listed.map(|node| EtcdMember {
             id: node.member_id,
             name: node.member_name.clone(),
             learner: node.learner,
@@ -445,7 +459,7 @@ impl Node {
                 applied_index: self.index,
                 db_size_bytes: (self.gauges.db_mib.1 * 1_048_576.0) as u64,
                 db_in_use_bytes: (self.gauges.db_mib.0 * 1_048_576.0) as u64,
-                errors: self.alarm.iter().map(|alarm| format!("memberID:1 alarm:{alarm} ")).collect(),
+                errors: self.alarm.iter().map(|(alarm, of)| format!("memberID:{of} alarm:{alarm} ")).collect(),
                 learner: self.learner,
                 ..EtcdStatus::default()
             }),

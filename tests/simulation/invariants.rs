@@ -92,7 +92,8 @@ impl Watch {
                 ready: since(ready, earlier.and_then(|earlier| earlier.ready)),
                 unready: since(!ready, earlier.and_then(|earlier| earlier.unready)),
                 unserved: since(!model.etcd.serves(name), earlier.and_then(|earlier| earlier.unserved)),
-                upgrading: since(node.ills.upgrading, earlier.and_then(|earlier| earlier.upgrading)),
+                // What is off or halted is upgraded by nobody, as far as anything could tell.
+                upgrading: since(node.ills.upgrading && node.executes(), earlier.and_then(|earlier| earlier.upgrading)),
                 well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
                 kubelet: node.kubelet,
                 etcd: node.etcd,

@@ -5,7 +5,7 @@
 
 use defib_engine::check::{Check, GUARDS, REQUIREMENTS};
 use defib_engine::diagnosis;
-use defib_engine::playbook::FORMS;
+use defib_engine::playbook::{ActionClass, FORMS};
 
 /// Something that must be shown: its name, the label of the lines that may show it, and the words of which one of them
 /// must hold one.
@@ -28,6 +28,11 @@ const LIFTS: [(&str, &str); 9] = [
     ("with the patient", "; lifts when the patient changes"),
 ];
 
+/// What only a person begins is held in the answer to one: the lines of its playbooks, and of the checks that hold each.
+const ANSWERED: [&str; 2] = ["                 ", "                   "];
+/// Checks that only such playbooks require.
+const ASKED_FOR: [&str; 1] = ["member-lost"];
+
 /// How a run ends.
 const ENDS: [&str; 3] = [" recovered: ", " failed: ", " withdrawn: "];
 
@@ -43,12 +48,21 @@ pub(crate) fn wanted() -> Result<Vec<Wanted>, String> {
     }
     let checks = GUARDS.iter().chain(REQUIREMENTS).map(|check: &&Check| check.name).chain(["when"]);
     for check in checks {
+        if ASKED_FOR.contains(&check) {
+            want(format!("check {check} that holds"), ANSWERED[1], vec![format!("{check}: ")]);
+            continue;
+        }
         want(format!("check {check} that holds"), " hold     ", vec![format!(": {check}: ")]);
     }
     for playbook in defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())? {
         let name = &playbook.name;
         want(format!("playbook {name} that runs"), " decision R-", vec![format!(" {name} ")]);
-        want(format!("playbook {name} that is held"), " hold     ", vec![format!("{name} ")]);
+        if playbook.class() >= ActionClass::Erasing {
+            let held = ["cp1", "cp2", "cp3"].map(|node| format!("{name} {node} held for "));
+            want(format!("playbook {name} that is held"), ANSWERED[0], held.to_vec());
+        } else {
+            want(format!("playbook {name} that is held"), " hold     ", vec![format!("{name} ")]);
+        }
         if let Some(next) = &playbook.otherwise {
             want(format!("the rung from {name} to {next}"), " run      R-", vec![format!("; next rung: {next}")]);
         }
@@ -67,8 +81,10 @@ pub(crate) fn wanted() -> Result<Vec<Wanted>, String> {
 
 /// What no output line shows.
 pub(crate) fn missing(scenarios: &str) -> Result<Vec<String>, String> {
-    let output: Vec<&str> =
-        scenarios.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())).collect();
+    let output: Vec<&str> = scenarios
+        .lines()
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_digit() || first == ' '))
+        .collect();
     let shown = |wanted: &Wanted| {
         let told = |rest: &str| wanted.words.iter().any(|words| rest.contains(words.as_str()));
         output.iter().filter_map(|line| line.split_once(wanted.label)).any(|(_, rest)| told(rest))

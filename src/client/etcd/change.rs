@@ -52,6 +52,34 @@ impl Member {
         .await
     }
 
+    /// Takes the member with this id out of the cluster; whom is asked must be another. Who was out already is no error.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn remove(&self, id: u64, until: Instant) -> Result<(), Trouble> {
+        self.ask(left(until), |client| async move {
+            match client.cluster_client().member_remove(id).await.map_err(status_of) {
+                Err(status) if status.code() == Code::NotFound => Ok(()),
+                answer => answer.map(drop),
+            }
+        })
+        .await
+    }
+
+    /// Ends the alarm CORRUPT that names this member.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn disarm_corrupt(&self, id: u64, until: Instant) -> Result<(), Trouble> {
+        self.ask(left(until), |client| async move {
+            let mut of = AlarmOptions::new();
+            of.with_member(id);
+            let mut maintenance = client.maintenance_client();
+            maintenance.alarm(AlarmAction::Deactivate, AlarmType::Corrupt, Some(of)).await.map(drop).map_err(status_of)
+        })
+        .await
+    }
+
     /// Ends the alarm NOSPACE of every member that raised it; answers how many.
     ///
     /// # Errors

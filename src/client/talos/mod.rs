@@ -2,7 +2,7 @@
 //!
 //! Replies come as a list with one message a machine; a failure may hide inside an OK reply, in the message's metadata,
 //! and is read as the failure that it is. The calls that change anything are [`Talos::restart_service`],
-//! [`Talos::start_service`], [`Talos::restart_container`] and [`Talos::reboot`], which dial for themselves, so that each is sent once or not at all.
+//! [`Talos::start_service`], [`Talos::restart_container`], [`Talos::reboot`] and [`Talos::erase`], which dial for themselves, so that each is sent once or not at all.
 
 mod credential;
 mod machine;
@@ -327,6 +327,34 @@ impl Talos {
         }
         let reboot = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
         Ok(detail(&reboot.actor_id))
+    }
+
+    /// Has Talos erase the machine's partition EPHEMERAL, which holds etcd's data, images and the volumes of pods, and reboot;
+    /// nothing else is erased, and it takes leave of nobody. Gives the name under which Talos tells of it, empty where it
+    /// gave none. It answers when it has begun.
+    ///
+    /// # Errors
+    /// [`ActError`] tells whether it may have been done.
+    pub async fn erase(&self, send_before: Instant, deadline: Duration) -> Result<String, ActError> {
+        let messages = self
+            .act(send_before, deadline, |mut machine| async move {
+                // With no partition named Talos erases all of them.
+                let ephemeral = wire::ResetPartitionSpec { label: "EPHEMERAL".to_owned(), wipe: true };
+                let request =
+                    wire::ResetRequest { graceful: false, reboot: true, system_partitions_to_wipe: vec![ephemeral] };
+                Ok(machine.reset(request).await?.into_inner().messages)
+            })
+            .await?;
+        if messages.is_empty() {
+            return Ok(String::new());
+        }
+        let reset = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
+        Ok(detail(&reset.actor_id))
+    }
+
+    /// The roles of our own certificate; none where it cannot be read.
+    pub async fn roles(&self, until: Instant) -> Vec<String> {
+        self.credential.look(until).await.holds.groups
     }
 
     /// One call over a connection made for it.

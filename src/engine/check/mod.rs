@@ -17,6 +17,7 @@ pub(crate) mod heir;
 mod holds_vip;
 mod hypervisor_reachable;
 mod kube_vip;
+mod member_lost;
 mod memory_suffices;
 mod no_ready_apiserver;
 mod not_isolated;
@@ -91,6 +92,7 @@ pub static REQUIREMENTS: &[&Check] = &[
     &etcd_data_sound::CHECK,
     &etcd_not_corrupt::CHECK,
     &heir::CHECK,
+    &member_lost::CHECK,
     &not_starved::CHECK,
     &apiserver_ready::CHECK,
     &another_apiserver_ready::CHECK,

@@ -5,7 +5,11 @@
 //! say so. Its peers': its member does not serve, all others do, and one of them fails to send to a peer, which can then
 //! only be this one. The hypervisor's: the virtual machine stands still, or its processors do nothing, or nothing but turn;
 //! that it runs and works contradicts nobody, for a process may hang. Peers that follow its member as their leader contradict.
+//!
+//! Where a member is to be replaced, its peers' word that it is lost is one view. Where it answers all the same, only its
+//! data is ill: the step takes the other view itself then, by comparing every store, before it changes anything.
 
+use super::member_lost::lost;
 use super::{Case, Check, Hold, Lift};
 use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::ActionClass;
@@ -42,6 +46,15 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     }
     let (view, patient) = (&case.view, case.patient);
     let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Patient });
+    if case.playbook.class() >= ActionClass::Erasing
+        && let Ok(lost) = lost(view, patient)
+    {
+        return match (ours(case).or_else(|_| its_own(case)), view.etcd_status(patient)) {
+            (_, Some(_)) => Ok(format!("{lost}; the step compares every store before it changes anything")),
+            (Ok(ill), None) => Ok(format!("{lost}; {ill}")),
+            (Err(not), None) => hold(format!("one view alone: {lost}; {not}")),
+        };
+    }
     let peers = || view.nodes().iter().filter(|node| *node != patient);
     let led = |peer: &&NodeName| {
         let (own, theirs) = (view.world.membership.id_of(patient), view.etcd_status(peer));

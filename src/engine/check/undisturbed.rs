@@ -35,7 +35,7 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     match case.playbook.class() {
         ActionClass::Harmless => Vec::new(),
         ActionClass::Service => vec![own, (case.target(), ProbeKind::HypervisorVm)],
-        ActionClass::Data | ActionClass::Disruptive => {
+        ActionClass::Data | ActionClass::Disruptive | ActionClass::Erasing => {
             let kinds =
                 [ProbeKind::TalosServices, ProbeKind::TalosMachine, ProbeKind::EtcdMembers, ProbeKind::HypervisorVm];
             case.view.nodes().iter().flat_map(|node| kinds.map(|kind| (case.view.node(node), kind))).collect()

@@ -229,7 +229,9 @@ impl Cluster {
                 }
                 Ask::Pause { .. } | Ask::Resume { .. } | Ask::Ack { .. } => continue,
             };
-            let person = Person { by, since: now.mono, waive_for: wish.waive_for, pass_limits: wish.pass_limits };
+            let Recover { waive_for, pass_limits, .. } = wish;
+            let by_name = wish.playbook.is_some() && wish.node.is_some();
+            let person = Person { by, since: now.mono, waive_for, pass_limits, by_name };
             let reply = self.wish(id, &wish, act, person, now, elsewhere, batch, ready);
             self.desk.replies.extend(reply.map(|reply| (id, reply)));
         }

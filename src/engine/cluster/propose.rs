@@ -118,7 +118,8 @@ impl Cluster {
             let text = format!("{run} does not wait for an approval: it is over, or was never proposed");
             return Some(Reply::Refused(text));
         };
-        let person = Person { by: by.clone(), since: proposal.since, waive_for: false, pass_limits: false };
+        let (waive_for, pass_limits, by_name) = (false, false, false);
+        let person = Person { by: by.clone(), since: proposal.since, waive_for, pass_limits, by_name };
         let wish = Recover {
             cluster: self.id.clone(),
             playbook: Some(proposal.playbook.clone()),

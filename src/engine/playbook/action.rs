@@ -52,6 +52,12 @@ pub enum Action {
         /// How long the call may take, its task included; the machine takes longer.
         deadline: Duration,
     },
+    /// Takes the patient's member out of etcd, if it is still in it, and erases what its machine keeps, so that it joins
+    /// anew: a snapshot first.
+    ReplaceMember {
+        /// How long it may take until the machine has begun; joining takes longer.
+        deadline: Duration,
+    },
     /// Reboots the patient's machine.
     RebootNode {
         /// How.
@@ -143,6 +149,11 @@ pub static FORMS: &[Form] = &[
         name: "move-leader",
         meaning: "has the member of etcd that leads hand over to the voter that is fit and has applied most; it fails where it no longer leads",
         shape: Shape::Timed(|deadline| Action::MoveLeader { to: None, deadline }),
+    },
+    Form {
+        name: "replace-member",
+        meaning: "by a person's word alone: compares every member's store, keeps a snapshot of etcd beside the journal, removes the patient's member where it is still listed, and has Talos erase the machine's partition EPHEMERAL and reboot it, so that it joins anew; anything else than expected ends it; takes a credential with os:admin",
+        shape: Shape::Timed(|deadline| Action::ReplaceMember { deadline }),
     },
     Form {
         name: "reboot-node",
@@ -288,12 +299,14 @@ pub enum ActionClass {
     Data,
     /// Takes a whole machine down, with its member of etcd.
     Disruptive,
+    /// Takes a machine down and erases what it keeps: never by itself, only where a person asks for it by name.
+    Erasing,
 }
 
 impl ActionClass {
     /// Every class, the gentlest first.
-    const ALL: [ActionClass; 4] =
-        [ActionClass::Harmless, ActionClass::Service, ActionClass::Data, ActionClass::Disruptive];
+    const ALL: [ActionClass; 5] =
+        [ActionClass::Harmless, ActionClass::Service, ActionClass::Data, ActionClass::Disruptive, ActionClass::Erasing];
 
     /// The public name.
     #[must_use]
@@ -303,6 +316,7 @@ impl ActionClass {
             ActionClass::Service => "service",
             ActionClass::Data => "data",
             ActionClass::Disruptive => "disruptive",
+            ActionClass::Erasing => "erasing",
         }
     }
 
@@ -332,6 +346,7 @@ impl Action {
             Action::ReclaimSpace { .. } | Action::MoveLeader { .. } => ActionClass::Data,
             // What starts or wakes a whole machine is announced and counted like what takes one down.
             Action::Vm { .. } | Action::RebootNode { .. } => ActionClass::Disruptive,
+            Action::ReplaceMember { .. } => ActionClass::Erasing,
         }
     }
 
@@ -339,13 +354,21 @@ impl Action {
     /// kubelet's restart nor a container's can.
     #[must_use]
     pub fn takes_etcd_down(&self) -> bool {
-        matches!(self, Action::RebootNode { .. } | Action::ReclaimSpace { .. } | Action::Vm { deed: VmDeed::Reset, .. })
+        match self {
+            Action::RebootNode { .. } | Action::ReplaceMember { .. } | Action::ReclaimSpace { .. } => true,
+            Action::Vm { deed, .. } => *deed == VmDeed::Reset,
+            _ => false,
+        }
     }
 
     /// The machine boots: verified by its boot time, too.
     #[must_use]
     pub fn boots(&self) -> bool {
-        matches!(self, Action::RebootNode { .. } | Action::Vm { deed: VmDeed::Start | VmDeed::Reset, .. })
+        match self {
+            Action::RebootNode { .. } | Action::ReplaceMember { .. } => true,
+            Action::Vm { deed, .. } => matches!(deed, VmDeed::Start | VmDeed::Reset),
+            _ => false,
+        }
     }
 
     /// It takes the node's API server down.
@@ -353,7 +376,7 @@ impl Action {
     pub fn takes_apiserver_down(&self) -> bool {
         let container = RestartableContainer::KubeApiserver;
         match self {
-            Action::RebootNode { .. } | Action::Vm { deed: VmDeed::Reset, .. } => true,
+            Action::RebootNode { .. } | Action::ReplaceMember { .. } | Action::Vm { deed: VmDeed::Reset, .. } => true,
             Action::RestartContainer { container: one, .. } => *one == container,
             _ => false,
         }
@@ -369,7 +392,10 @@ impl Action {
             | Action::ReclaimSpace { .. }
             | Action::MoveLeader { .. } => false,
             Action::Vm { deed, .. } => *deed == VmDeed::Reset,
-            Action::RestartService { .. } | Action::RestartContainer { .. } | Action::RebootNode { .. } => true,
+            Action::RestartService { .. }
+            | Action::RestartContainer { .. }
+            | Action::ReplaceMember { .. }
+            | Action::RebootNode { .. } => true,
         }
     }
 
@@ -383,6 +409,7 @@ impl Action {
             | Action::RestartContainer { deadline, .. }
             | Action::ReclaimSpace { deadline }
             | Action::MoveLeader { deadline, .. }
+            | Action::ReplaceMember { deadline }
             | Action::Vm { deadline, .. }
             | Action::RebootNode { deadline, .. } => *deadline,
         }
@@ -406,6 +433,8 @@ impl Action {
             Action::Vm { deed: VmDeed::Prioritise, .. } => Duration::from_secs(15),
             Action::Vm { deed: VmDeed::Resume, .. } => Duration::from_secs(35),
             Action::Vm { .. } => Duration::from_secs(3 * 60),
+            // The same, and the whole store comes from another member before it votes.
+            Action::ReplaceMember { .. } => Duration::from_secs(5 * 60),
             // Talos stops pods and services first; firmware, kernel and etcd's way back come after it.
             Action::RebootNode { .. } => Duration::from_secs(3 * 60),
         }
@@ -422,6 +451,7 @@ impl fmt::Display for Action {
             Action::ReclaimSpace { .. } => f.write_str("reclaim-space etcd"),
             Action::MoveLeader { to: None, .. } => f.write_str("move-leader"),
             Action::MoveLeader { to: Some(to), .. } => write!(f, "move-leader to {to}"),
+            Action::ReplaceMember { .. } => f.write_str("replace-member"),
             Action::Vm { deed, .. } => f.write_str(deed.name()),
             Action::RebootNode { mode, .. } => write!(f, "reboot-node {}", mode.name()),
         }

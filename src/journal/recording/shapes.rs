@@ -50,7 +50,7 @@ variants! {
         Recover(recover), Approve { cluster, run },
     }
     Mode { Observe, Ask, Act }
-    ActionClass { Harmless, Service, Data, Disruptive }
+    ActionClass { Harmless, Service, Data, Disruptive, Erasing }
     PauseKind { Command, File, Window }
 }
 

@@ -61,6 +61,9 @@ enum Task {
     Heal,
     /// Reboot a node: all of it is killed and booted again
     Reboot {
+        /// Erase the data of its etcd meanwhile: it joins anew, once its old member is removed
+        #[arg(long)]
+        erase: bool,
         /// cp1, cp2 or cp3
         #[arg(value_parser = node)]
         node: Node,
@@ -91,6 +94,11 @@ enum Task {
     },
     #[command(hide = true)]
     Machined {
+        #[arg(value_parser = node)]
+        node: Node,
+    },
+    #[command(hide = true)]
+    Join {
         #[arg(value_parser = node)]
         node: Node,
     },
@@ -201,7 +209,12 @@ fn run(cli: Cli) -> Result<ExitCode, Trouble> {
             Lab::attach()?.heal()?;
             print_done(json, &serde_json::json!({ "healed": true }), "all is mended and serves");
         }
-        Task::Reboot { node } => {
+        Task::Reboot { node, erase: true } => {
+            Lab::attach()?.erase(node)?;
+            let text = format!("{node} boots, without the data of its etcd");
+            print_done(json, &serde_json::json!({ "erased": node.name() }), &text);
+        }
+        Task::Reboot { node, erase: false } => {
             Lab::attach()?.reboot(node)?;
             print_done(json, &serde_json::json!({ "rebooted": node.name() }), &format!("{node} boots"));
         }
@@ -212,6 +225,7 @@ fn run(cli: Cli) -> Result<ExitCode, Trouble> {
             return Err(defib_lab::exec(Joined { place, part, detach }, program, arguments).into());
         }
         Task::Relay { port } => defib_lab::relay(port)?,
+        Task::Join { node } => defib_lab::run_join(node)?,
         Task::Machined { node } => defib_lab::run_machined(node, &defib_lab::program()?)?,
         Task::VipAgent { node } => defib_lab::vip::run(vip_agent(node))?,
     }

@@ -1,7 +1,7 @@
 //! A certificate of ours that may more than defib ever asks for: whoever steals it has the cluster.
 //!
-//! Nothing that defib does needs more than `os:operator` of Talos (its table of roles: `os:admin` alone may reset a machine,
-//! read its secrets and upgrade it), or any right of Kubernetes's: `/readyz` and `/livez` are for everybody. Its own
+//! Nothing that defib does by itself needs more than `os:operator` of Talos (its table of roles: `os:admin` alone may reset a
+//! machine, read its secrets and upgrade it; a person who has a member replaced lends defib such a one for it), or any right of Kubernetes's: `/readyz` and `/livez` are for everybody. Its own
 //! discipline is no wall; the credential is.
 
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
@@ -11,7 +11,7 @@ use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
     name: "role-too-strong",
-    meaning: "a certificate of defib's own has the role os:admin or the group system:masters, which nothing that it does needs",
+    meaning: "a certificate of defib's own has the role os:admin or the group system:masters, which nothing that it does by itself needs",
     layer: Layer::Observer,
     class: Class::Advice,
     scope: Scope::Cluster,

@@ -15,6 +15,9 @@ pub(crate) static RULE: Rule = Rule {
     explained_by: &[
         Because::structural("observer-isolated", Relation::Cluster),
         Because::structural("etcd-quorum-lost", Relation::Cluster),
+        // Whoever holds it must renew a lease, which is a write.
+        Because::structural("etcd-corrupt", Relation::Cluster),
+        Because::structural("etcd-no-space", Relation::Cluster),
         Because::structural("apiserver-down", Relation::LastHolder),
         Because::structural("apiserver-not-ready", Relation::LastHolder),
         Because::structural("apiserver-crash-looping", Relation::LastHolder),

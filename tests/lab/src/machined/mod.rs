@@ -38,6 +38,7 @@ pub use calls::CallRecord;
 pub(crate) use calls::read as read_calls;
 
 use crate::https::{HttpsClient, HttpsError};
+use crate::join;
 use crate::layout::{ETCD_PORT, Layout, Node, Part, TALOS_PORT};
 use crate::node;
 use crate::system::cgroup::{CgroupError, Cgroups};
@@ -169,11 +170,12 @@ fn boot(layout: &Layout, node: Node, program: &Path, etcd: &etcd::Etcd) -> Vec<S
         plan(Part::Kubelet, node::kubelet::command(layout, node), Health::Kubelet(([127, 0, 0, 1], 10248).into()));
     kubelet.after = Some(containerd.clone());
     kubelet.first = Some(node::containerd::import_command(layout, node));
-    let plans = [
-        plan(Part::Etcd, node::etcd::command(layout, node), Health::Etcd(etcd.clone())),
-        plan(Part::Containerd, node::containerd::command(layout, node), containerd),
-        kubelet,
-    ];
+    let mut member = plan(Part::Etcd, node::etcd::command(layout, node), Health::Etcd(etcd.clone()));
+    if join::is_due(layout, node) {
+        member.first = Some([&program.display().to_string(), "join", node.name()].map(str::to_owned).to_vec());
+        tokio::spawn(join::promote(etcd.client.clone(), node));
+    }
+    let plans = [member, plan(Part::Containerd, node::containerd::command(layout, node), containerd), kubelet];
     plans.into_iter().map(Service::begin).collect()
 }
 

@@ -11,7 +11,9 @@ const ADMIN: &str = "os:admin";
 const READER: &str = "os:reader";
 
 /// The calls that change something; every other call of the lab's only reads.
-const MUTATING: [&str; 5] = ["ServiceStart", "ServiceStop", "ServiceRestart", "Restart", "Reboot"];
+const MUTATING: [&str; 6] = ["ServiceStart", "ServiceStop", "ServiceRestart", "Restart", "Reboot", "Reset"];
+/// Those that take a role which may do everything.
+const ADMINS: [&str; 1] = ["Reset"];
 
 /// Whether a call changes something.
 pub(super) fn is_mutating(rpc: &str) -> bool {
@@ -20,7 +22,11 @@ pub(super) fn is_mutating(rpc: &str) -> bool {
 
 /// Whether a caller with these roles may make this call.
 pub(super) fn may(roles: &[String], rpc: &str) -> bool {
-    let enough: &[&str] = if is_mutating(rpc) { &[OPERATOR, ADMIN] } else { &[READER, OPERATOR, ADMIN] };
+    let enough: &[&str] = match rpc {
+        _ if ADMINS.contains(&rpc) => &[ADMIN],
+        _ if is_mutating(rpc) => &[OPERATOR, ADMIN],
+        _ => &[READER, OPERATOR, ADMIN],
+    };
     roles.iter().any(|role| enough.contains(&role.as_str()))
 }
 
@@ -112,6 +118,8 @@ mod tests {
             ("os:reader", "Reboot", false),
             ("os:operator", "Reboot", true),
             ("os:admin", "Reboot", true),
+            ("os:operator", "Reset", false),
+            ("os:admin", "Reset", true),
             ("os:operator", "ServiceRestart", true),
             ("os:operator", "ServiceStop", true),
             ("os:admin", "ServiceStart", true),

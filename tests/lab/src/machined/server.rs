@@ -85,6 +85,25 @@ impl Machined {
         task.await.unwrap_or_else(|e| Err(Status::internal(e.to_string())))
     }
 
+    /// Has the node rebooted a moment later, and its data erased meanwhile.
+    fn boot_soon(&self, erase: bool) -> Result<(), Status> {
+        let program = crate::lab::program().map_err(|e| Status::internal(e.to_string()))?;
+        let (node, layout) = (self.node, self.layout.clone());
+        tokio::spawn(async move {
+            // Nothing tells when the answer is out, and Talos takes longer to stop its services.
+            tokio::time::sleep(REBOOT_AFTER).await;
+            if let Err(e) = power::ask(&layout, node, program, erase) {
+                use std::io::Write;
+                let _ = writeln!(std::io::stderr(), "cannot reboot: {e}");
+            }
+        });
+        Ok(())
+    }
+
+    fn actor(&self) -> String {
+        format!("lab-{}-{}", self.node, now_ms())
+    }
+
     fn metadata(&self) -> Option<wire::Metadata> {
         Some(wire::Metadata { hostname: self.node.to_string(), ..wire::Metadata::default() })
     }
@@ -202,21 +221,32 @@ impl MachineService for Machined {
 
     async fn reboot(&self, request: Request<wire::RebootRequest>) -> Answer<wire::RebootResponse> {
         let mode = request.get_ref().mode().as_str_name();
-        let (node, layout, metadata) = (self.node, self.layout.clone(), self.metadata());
+        let own = self.clone();
         let work = async move {
-            let program = crate::lab::program().map_err(|e| Status::internal(e.to_string()))?;
-            tokio::spawn(async move {
-                // Nothing tells when the answer is out, and Talos takes longer to stop its services.
-                tokio::time::sleep(REBOOT_AFTER).await;
-                if let Err(e) = power::ask(&layout, node, program) {
-                    use std::io::Write;
-                    let _ = writeln!(std::io::stderr(), "cannot reboot: {e}");
-                }
-            });
-            let reboot = wire::Reboot { metadata, actor_id: format!("lab-{node}-{}", now_ms()) };
+            own.boot_soon(false)?;
+            let reboot = wire::Reboot { metadata: own.metadata(), actor_id: own.actor() };
             Ok(wire::RebootResponse { messages: vec![reboot] })
         };
         self.answer(&request, "Reboot", mode, work).await
+    }
+
+    async fn reset(&self, request: Request<wire::ResetRequest>) -> Answer<wire::ResetResponse> {
+        let asked = request.get_ref();
+        let labels: Vec<&str> =
+            asked.system_partitions_to_wipe.iter().filter(|one| one.wipe).map(|one| one.label.as_str()).collect();
+        let ephemeral = labels == ["EPHEMERAL"] && asked.reboot && !asked.graceful;
+        let own = self.clone();
+        let work = async move {
+            if !ephemeral {
+                return Err(Status::unimplemented(
+                    "the lab's machined erases EPHEMERAL alone, ungracefully, and reboots",
+                ));
+            }
+            own.boot_soon(true)?;
+            let reset = wire::Reset { metadata: own.metadata(), actor_id: own.actor() };
+            Ok(wire::ResetResponse { messages: vec![reset] })
+        };
+        self.answer(&request, "Reset", &labels.join(","), work).await
     }
 
     async fn containers(&self, request: Request<wire::ContainersRequest>) -> Answer<wire::ContainersResponse> {

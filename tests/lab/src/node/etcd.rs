@@ -1,5 +1,6 @@
 //! The etcd member of a node: TLS for clients and peers, metrics over plain HTTP beside it.
 
+use crate::join;
 use crate::layout::{ETCD_PORT, ETCD_QUOTA_BYTES, Layout, Node};
 
 /// Its command line, the program first.
@@ -14,6 +15,9 @@ pub(crate) fn command(layout: &Layout, node: Node) -> Vec<String> {
     option("name", node.to_string());
     option("data-dir", layout.node(node).join("etcd").display().to_string());
     option("initial-cluster", members.join(","));
+    if join::is_due(layout, node) {
+        option("initial-cluster-state", "existing".to_owned());
+    }
     option("listen-client-urls", format!("https://{address}:{ETCD_PORT},https://127.0.0.1:{ETCD_PORT}"));
     option("advertise-client-urls", format!("https://{address}:{ETCD_PORT}"));
     option("listen-peer-urls", format!("https://{address}:2380"));
