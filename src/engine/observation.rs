@@ -524,6 +524,17 @@ pub struct EtcdStatus {
     pub version: String,
 }
 
+impl EtcdStatus {
+    /// The members that the alarm CORRUPT names, by this member's word; none for an alarm whose member cannot be read.
+    pub fn corrupt(&self) -> impl Iterator<Item = Option<u64>> {
+        // As etcd writes it: `memberID:NUMBER alarm:CORRUPT `.
+        self.errors.iter().filter(|error| error.contains("CORRUPT")).map(|error| {
+            let (_, rest) = error.split_once("memberID:")?;
+            rest.split(' ').next()?.parse().ok()
+        })
+    }
+}
+
 /// `/livez?exclude=etcd` and `/readyz?verbose` of one API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Apiserver {

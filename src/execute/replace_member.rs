@@ -6,6 +6,7 @@
 //! have a leader. What is erased is Talos's partition EPHEMERAL of that one machine. Left out: joining, which Talos does by
 //! itself when the machine boots, and a credential for it: erasing takes `os:admin`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +44,8 @@ struct Known {
     others: Vec<Named>,
     /// The patient's member, where they still list it.
     listed: Option<u64>,
+    /// Members that the alarm CORRUPT names and nobody lists any more: an earlier attempt may have ended after a removal.
+    gone: Vec<u64>,
 }
 
 pub(super) async fn run(members: &[Named], talos: &Talos, step: &Step, folder: &Path, deadline: Duration) -> Outcome {
@@ -81,10 +84,12 @@ async fn replace(
     if let Some(id) = known.listed {
         other.remove(id, until).await.map_err(|trouble| Stopped::by("removal", name, &trouble))?;
         done.push(format!("member {id:x} removed"));
-        other.disarm_corrupt(id, until).await.map_err(|trouble| Stopped::by("disarming", name, &trouble))?;
-        done.push("CORRUPT disarmed".to_owned());
-        led(members, patient, until).await.map_err(Stopped::Ended)?;
     }
+    for id in known.listed.into_iter().chain(known.gone) {
+        other.disarm_corrupt(id, until).await.map_err(|trouble| Stopped::by("disarming", name, &trouble))?;
+        done.push(format!("CORRUPT of {id:x} disarmed"));
+    }
+    led(members, patient, until).await.map_err(Stopped::Ended)?;
     let within = ERASE_WITHIN.min(until.saturating_duration_since(Instant::now()));
     match talos.erase(until.into(), within).await {
         Ok(actor) => done.push(format!("Talos of {patient} erases and reboots{}", by(&actor))),
@@ -114,10 +119,17 @@ async fn look(members: &[Named], patient: &str) -> Result<Known, String> {
         own = member.status(ASK_WITHIN).await.ok().map(|status| status.member_id);
     }
     let words: Vec<_> = heard.iter().map(|((name, _), status, list)| (name.as_str(), status, list)).collect();
-    let listed = judged(&words, own)?;
+    let (listed, gone) = (judged(&words, own)?, gone(&words));
     // A follower before the leader, the newest first.
     heard.sort_by_key(|(_, status, _)| (status.leader == status.member_id, u64::MAX - status.applied_index));
-    Ok(Known { others: heard.into_iter().map(|(named, ..)| named).collect(), listed })
+    Ok(Known { others: heard.into_iter().map(|(named, ..)| named).collect(), listed, gone })
+}
+
+/// Whom the alarm CORRUPT names and nobody lists.
+fn gone(heard: &[Word<'_>]) -> Vec<u64> {
+    let listed = |id: u64| heard.iter().any(|(.., list)| list.iter().any(|(other, _)| *other == id));
+    let told = heard.iter().flat_map(|(_, status, _)| status.corrupt()).flatten();
+    told.filter(|id| !listed(*id)).collect::<BTreeSet<u64>>().into_iter().collect()
 }
 
 /// Which member of those that all others list is the patient's; none: it is none of them any more. `own`: as what it answers.
@@ -146,9 +158,8 @@ fn judged(heard: &[Word<'_>], own: Option<u64>) -> Result<Option<u64>, String> {
             if own != Some(*id) {
                 return Err(format!("its peers list member {id:x}, and it does not answer as that"));
             }
-            let alarm = format!("memberID:{id} ");
-            let mut alarms = heard.iter().filter_map(|(_, status, _)| snapshot::called_corrupt(status)).peekable();
-            if alarms.peek().is_none() || !alarms.all(|said| said.contains(&alarm)) {
+            let mut alarms = heard.iter().flat_map(|(_, status, _)| status.corrupt()).peekable();
+            if alarms.peek().is_none() || !alarms.all(|named| named == Some(*id)) {
                 return Err(format!("the alarm CORRUPT does not name member {id:x} alone"));
             }
             Ok(Some(*id))
@@ -245,6 +256,14 @@ mod tests {
         assert_eq!(said(&well(1), &well(2), &[1, 2], None), Ok(None));
         assert_eq!(said(&corrupt(1), &corrupt(2), &[1, 2, 3], Some(3)), Ok(Some(3)));
         assert_eq!(said(&corrupt(1), &well(2), &[1, 2, 3], Some(3)), Ok(Some(3)), "one tells it later");
+    }
+
+    #[test]
+    fn an_alarm_that_outlived_its_member_is_known() {
+        let list = vec![(1, false), (2, false)];
+        let (one, two) = (status(1, &[CORRUPT]), status(2, &[CORRUPT, "memberID:2 alarm:CORRUPT ", "alarm:CORRUPT"]));
+        assert_eq!(gone(&[("cp1", &one, &list), ("cp2", &two, &list)]), [3]);
+        assert_eq!(gone(&[("cp1", &status(1, &[]), &list)]), [0; 0]);
     }
 
     #[test]

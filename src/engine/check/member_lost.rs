@@ -59,7 +59,8 @@ pub(super) fn lost(view: &View<'_>, patient: &NodeName) -> Result<String, String
             Err(format!("it answers as member {other:x}, and its peers list {id:x}"))
         }
         ([id], _) => {
-            let alarmed: BTreeSet<u64> = known.iter().flat_map(|(status, _)| corrupt(status)).collect();
+            let alarmed: BTreeSet<u64> =
+                known.iter().flat_map(|(status, _)| status.corrupt()).map(Option::unwrap_or_default).collect();
             match alarmed.into_iter().collect::<Vec<u64>>().as_slice() {
                 [] => Err("its peers list it, and none says that its data is corrupt".to_owned()),
                 [one] if one == id => Ok(format!("the alarm CORRUPT names its member {id:x}, and no other")),
@@ -68,16 +69,6 @@ pub(super) fn lost(view: &View<'_>, patient: &NodeName) -> Result<String, String
         }
         (several, _) => Err(format!("etcd has {} members that are not configured", several.len() - 1)),
     }
-}
-
-/// The members that the alarm CORRUPT names, by one member's word; 0 where it names nobody that can be read.
-fn corrupt(status: &EtcdStatus) -> impl Iterator<Item = u64> {
-    let alarms = status.errors.iter().filter(|error| error.contains("CORRUPT"));
-    // As etcd writes it: `memberID:NUMBER alarm:CORRUPT `.
-    alarms.map(|error| {
-        let number = error.split("memberID:").nth(1).and_then(|rest| rest.split(' ').next());
-        number.and_then(|number| number.parse().ok()).unwrap_or(0)
-    })
 }
 
 fn named(nodes: &[&NodeName]) -> String {
