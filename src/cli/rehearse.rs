@@ -121,7 +121,8 @@ pub(super) fn main(typed: &Typed) -> Exit {
         return Exit::Misuse;
     }
     let mode = if typed.mode == May::Act { Mode::Act } else { Mode::Observe };
-    let folder = match Folder::make(typed, &playbooks.iter().map(|one| one.name.as_str()).collect::<Vec<_>>()) {
+    let armed: Vec<_> = playbooks.iter().filter(|one| !one.only_by_hand()).map(|one| one.name.as_str()).collect();
+    let folder = match Folder::make(typed, &armed) {
         Ok(folder) => folder,
         Err(why) => {
             error_line(&format!("defib: {why}"));

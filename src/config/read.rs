@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use defib_engine::playbook::{ActionClass, Playbook};
+use defib_engine::playbook::Playbook;
 
 use super::cluster::{self, Read};
 use super::lifeline::{Lifeline, Places};
@@ -71,7 +71,7 @@ pub fn read_with(
         for (name, place) in armed {
             let known = |name: &str| playbooks.iter().find(|playbook| playbook.name == name);
             let playbook = walk.word(*place, name, "playbook", known, names());
-            if playbook.is_some_and(|playbook| playbook.class() >= ActionClass::Erasing) {
+            if playbook.is_some_and(Playbook::only_by_hand) {
                 let text =
                     format!("{name} erases what a machine keeps: it cannot be armed, only asked for (defib recover)");
                 walk.problem(*place, text);

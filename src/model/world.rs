@@ -61,7 +61,7 @@ enum Item {
 }
 
 /// Settings that know one modelled cluster of so many nodes, asked for everything that can be asked, with every playbook
-/// armed.
+/// armed that can be.
 #[must_use]
 pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
     // Not every model has a hypervisor: see `ask_hypervisor`.
@@ -69,7 +69,7 @@ pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
     let cluster = ClusterSettings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
         sources: sources.collect(),
-        armed: playbooks.iter().map(|playbook| playbook.name.clone()).collect(),
+        armed: playbooks.iter().filter(|one| !one.only_by_hand()).map(|one| one.name.clone()).collect(),
         maintenance: Vec::new(),
     };
     Settings {

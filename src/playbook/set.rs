@@ -4,7 +4,7 @@
 //! One finding has one ladder: which of two playbooks runs first must be written down, not follow from their names. What
 //! erases is on no ladder, for only a person begins it.
 
-use defib_engine::playbook::{ActionClass, Playbook};
+use defib_engine::playbook::Playbook;
 
 use super::Sheet;
 use super::read::NOTIFY;
@@ -41,8 +41,8 @@ pub(super) fn problems(sheets: &[Sheet], whole: bool) -> Vec<Problem> {
         let rival = sheets.iter().take(index).find(|other| {
             let same = other.playbook.when.finding.name == sheet.playbook.when.finding.name;
             let climbs = |from: &Sheet, to: &Sheet| self::ladder(sheets, from).contains(&to.playbook.name.as_str());
-            let by_itself = |one: &Sheet| one.playbook.class() < ActionClass::Erasing;
-            same && by_itself(sheet) && by_itself(other) && !climbs(sheet, other) && !climbs(other, sheet)
+            let by_hand = |one: &Sheet| one.playbook.only_by_hand();
+            same && !by_hand(sheet) && !by_hand(other) && !climbs(sheet, other) && !climbs(other, sheet)
         });
         if let Some(rival) = rival {
             let (own, other) = (&sheet.playbook.name, &rival.playbook.name);
@@ -59,7 +59,7 @@ pub(super) fn problems(sheets: &[Sheet], whole: bool) -> Vec<Problem> {
 
 /// Why the next rung could never be reached, or should not be.
 fn impossible(playbook: &Playbook, next: &Playbook) -> Option<String> {
-    if next.class() >= ActionClass::Erasing {
+    if next.only_by_hand() {
         return Some(format!("an impossible ladder: {} erases, and only a person begins it", next.name));
     }
     let answers = next.when.finding.name;

@@ -5,7 +5,7 @@
 
 use defib_engine::check::{Check, GUARDS, REQUIREMENTS};
 use defib_engine::diagnosis;
-use defib_engine::playbook::{ActionClass, FORMS};
+use defib_engine::playbook::FORMS;
 
 /// Something that must be shown: its name, the label of the lines that may show it, and the words of which one of them
 /// must hold one.
@@ -57,7 +57,7 @@ pub(crate) fn wanted() -> Result<Vec<Wanted>, String> {
     for playbook in defib::playbook::load(defib::playbook::SHIPPED, None).map_err(|problems| problems.to_string())? {
         let name = &playbook.name;
         want(format!("playbook {name} that runs"), " decision R-", vec![format!(" {name} ")]);
-        if playbook.class() >= ActionClass::Erasing {
+        if playbook.only_by_hand() {
             let held = ["cp1", "cp2", "cp3"].map(|node| format!("{name} {node} held for "));
             want(format!("playbook {name} that is held"), ANSWERED[0], held.to_vec());
         } else {

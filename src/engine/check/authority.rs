@@ -1,7 +1,6 @@
 //! Guard: the operator allowed it.
 
 use super::{Case, Check, Hold, Lift, nothing};
-use crate::playbook::ActionClass;
 use crate::settings::Mode;
 
 pub(crate) static CHECK: Check = Check {
@@ -18,8 +17,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         let text = format!("paused by {}: {}", pause.by, pause.reason);
         return Err(Hold { check: CHECK.name, text, lifts: lifts.clone() });
     }
-    let erases = case.playbook.class() >= ActionClass::Erasing;
-    if erases && !case.person.is_some_and(|person| person.by_name) {
+    if case.playbook.only_by_hand() && !case.person.is_some_and(|person| person.by_name) {
         let (playbook, node) = (&case.playbook.name, case.patient);
         let text =
             format!("it erases what {node} keeps: defib recover --playbook {playbook} --node {node} asks for it");

@@ -46,7 +46,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     }
     let (view, patient) = (&case.view, case.patient);
     let hold = |text: String| Err(Hold { check: CHECK.name, text, lifts: Lift::Patient });
-    if case.playbook.class() >= ActionClass::Erasing
+    if case.playbook.only_by_hand()
         && let Ok(lost) = lost(view, patient)
     {
         return match (ours(case).or_else(|_| its_own(case)), view.etcd_status(patient)) {

@@ -11,7 +11,7 @@ use crate::finding::Subject;
 use crate::ladder::Turn;
 use crate::ledger::Wanted;
 use crate::observation::{NodeName, ProbeKind, Target};
-use crate::playbook::{ActionClass, Playbook};
+use crate::playbook::Playbook;
 use crate::record::{Batch, FindingKey, Record};
 use crate::run::{Phase, Run};
 use crate::settings::Mode;
@@ -40,8 +40,7 @@ impl Cluster {
         let mut judged = Vec::new();
         // What only a person begins is judged where one asks, and while its run is under way.
         let own = |playbook: &Playbook| self.run.as_ref().is_some_and(|run| run.playbook.name == playbook.name);
-        let by_itself = |playbook: &Playbook| playbook.class() < ActionClass::Erasing;
-        for playbook in self.playbooks.iter().filter(|one| by_itself(one) || own(one)) {
+        for playbook in self.playbooks.iter().filter(|one| !one.only_by_hand() || own(one)) {
             for (key, tracked) in self.tracked.iter().filter(|(key, _)| key.rule == playbook.when.finding.name) {
                 let Some(since) = tracked.latch.sure_since() else { continue };
                 let patients = match &key.subject {

@@ -52,6 +52,12 @@ impl Playbook {
     pub fn only_tells(&self) -> bool {
         self.class() == ActionClass::Harmless
     }
+
+    /// It erases what a machine keeps: only a person begins it, who names it and the node; it is never armed, nor a rung.
+    #[must_use]
+    pub fn only_by_hand(&self) -> bool {
+        self.class() >= ActionClass::Erasing
+    }
 }
 
 /// The trigger of a playbook.
