@@ -101,7 +101,9 @@ MUTANTS_VERSION := 27.1.0
 mutants: setup ## change the checks and the ledger one operator at a time, and see which change no test notices: hours (ONLY=not_isolated)
 	@test -x "$(TOOLS)/bin/cargo-mutants" || { echo "== installing cargo-mutants $(MUTANTS_VERSION) once into $(TOOLS)"; \
 	  cargo install --quiet --root "$(TOOLS)" --locked --version $(MUTANTS_VERSION) cargo-mutants; }
+	@# Its own first run asks the engine alone, which has no scenarios: `make test` is that run.
 	CARGO_PROFILE_DEV_DEBUG=0 "$(TOOLS)/bin/cargo-mutants" mutants --package defib-engine --output target/mutants \
+	  --baseline skip --timeout 300 \
 	  --file 'src/engine/check/*.rs' --file src/engine/ledger.rs $(if $(ONLY),--re '$(ONLY)') \
 	  --test-package defib,defib-engine -- --locked --lib --test scenarios
 
