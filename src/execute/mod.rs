@@ -4,8 +4,8 @@
 //! other side may have acted; it is never tried again. Left out: every decision.
 
 mod collect_evidence;
+mod ending;
 mod move_leader;
-mod parts;
 mod reboot_node;
 mod reclaim_space;
 mod replace_member;

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use defib_engine::observation::{EtcdStatus, Failure};
+use defib_engine::observation::EtcdStatus;
 use defib_engine::record::Outcome;
 use defib_engine::time::Human;
 
+use super::ending::Stopped;
 use crate::client::Trouble;
 use crate::client::etcd::Member;
 
@@ -54,16 +55,12 @@ fn may(from: &str, own: &EtcdStatus, to: &str, other: &EtcdStatus) -> Result<(),
 }
 
 fn ended(from: &str, to: &str, trouble: &Trouble) -> Outcome {
-    let why = format!("{from} hands over to {to}: {trouble}");
-    match trouble {
-        Trouble::Failed(Failure::Timeout(_) | Failure::Reset) => Outcome::Unknown(why),
-        _ => Outcome::Failed(why),
-    }
+    Stopped::by(&format!("{from} hands over to {to}"), trouble).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use defib_engine::observation::Stage;
+    use defib_engine::observation::{Failure, Stage};
 
     use super::*;
 

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use defib_engine::playbook::RebootMode;
 use defib_engine::record::Outcome;
 
-use crate::client::talos::{ActError, Talos};
+use super::ending::Stopped;
+use crate::client::talos::Talos;
 
 pub(super) async fn run(talos: &Talos, mode: RebootMode, send_before: Instant, deadline: Duration) -> Outcome {
     match talos.reboot(mode, send_before.into(), deadline).await {
         Ok(actor) if actor.is_empty() => Outcome::Done("Talos accepted it".to_owned()),
         Ok(actor) => Outcome::Done(format!("Talos accepted it as {actor}")),
-        Err(error @ (ActError::NotSent(_) | ActError::Refused(_))) => Outcome::Failed(error.to_string()),
-        Err(error @ ActError::Unanswered(_)) => Outcome::Unknown(error.to_string()),
+        Err(error) => Stopped::from(error).into(),
     }
 }

@@ -14,7 +14,7 @@ use defib_engine::event::Step;
 use defib_engine::observation::EtcdStatus;
 use defib_engine::record::Outcome;
 
-use super::parts::{self, Stopped};
+use super::ending::{self, Stopped};
 use crate::client::etcd::Member;
 use crate::snapshot;
 
@@ -28,7 +28,7 @@ type Named = (String, Arc<Member>);
 
 pub(super) async fn run(members: &[Named], step: &Step, folder: &Path, deadline: Duration) -> Outcome {
     let until = Instant::now() + deadline;
-    parts::outcome(deadline, async |done| reclaim(members, step, folder, until, done).await).await
+    ending::of_parts(deadline, async |done| reclaim(members, step, folder, until, done).await).await
 }
 
 async fn reclaim(
@@ -50,11 +50,15 @@ async fn reclaim(
 
     // Minutes may have passed since anybody looked.
     statuses(members).await.map_err(Stopped::Ended)?;
-    let revision = member.compact(until).await.map_err(|trouble| Stopped::by("compaction", name, &trouble))?;
+    let revision =
+        member.compact(until).await.map_err(|trouble| Stopped::by(&format!("compaction by {name}"), &trouble))?;
     done.push(format!("compacted at revision {revision}"));
     for (name, member) in leader_last(members, &before) {
         statuses(members).await.map_err(Stopped::Ended)?;
-        member.defragment(until).await.map_err(|trouble| Stopped::by("defragmentation", name, &trouble))?;
+        member
+            .defragment(until)
+            .await
+            .map_err(|trouble| Stopped::by(&format!("defragmentation by {name}"), &trouble))?;
         done.push(format!("{name} defragmented"));
     }
     let after = statuses(members).await.map_err(Stopped::Ended)?;
@@ -65,7 +69,10 @@ async fn reclaim(
         return Err(Stopped::Ended(why));
     }
     done.push(sizes);
-    let disarmed = member.disarm_no_space(until).await.map_err(|trouble| Stopped::by("disarming", name, &trouble))?;
+    let disarmed = member
+        .disarm_no_space(until)
+        .await
+        .map_err(|trouble| Stopped::by(&format!("disarming by {name}"), &trouble))?;
     done.push(format!("NOSPACE of {disarmed} members disarmed"));
     Ok(())
 }

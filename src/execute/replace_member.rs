@@ -15,9 +15,9 @@ use defib_engine::event::Step;
 use defib_engine::observation::EtcdStatus;
 use defib_engine::record::Outcome;
 
-use super::parts::{self, Stopped};
+use super::ending::{self, Stopped};
 use crate::client::etcd::{Member, StoreHash};
-use crate::client::talos::{ActError, Talos};
+use crate::client::talos::Talos;
 use crate::snapshot;
 
 /// A member says what it knows of itself within this.
@@ -50,7 +50,7 @@ struct Known {
 
 pub(super) async fn run(members: &[Named], talos: &Talos, step: &Step, folder: &Path, deadline: Duration) -> Outcome {
     let until = Instant::now() + deadline;
-    parts::outcome(deadline, async |done| replace(members, talos, step, folder, until, done).await).await
+    ending::of_parts(deadline, async |done| replace(members, talos, step, folder, until, done).await).await
 }
 
 async fn replace(
@@ -82,20 +82,20 @@ async fn replace(
         return Err(Stopped::Ended("etcd's members changed meanwhile".to_owned()));
     }
     if let Some(id) = known.listed {
-        other.remove(id, until).await.map_err(|trouble| Stopped::by("removal", name, &trouble))?;
+        other.remove(id, until).await.map_err(|trouble| Stopped::by(&format!("removal by {name}"), &trouble))?;
         done.push(format!("member {id:x} removed"));
     }
-    for id in known.listed.into_iter().chain(known.gone) {
-        other.disarm_corrupt(id, until).await.map_err(|trouble| Stopped::by("disarming", name, &trouble))?;
+    for &id in known.listed.iter().chain(&known.gone) {
+        other
+            .disarm_corrupt(id, until)
+            .await
+            .map_err(|trouble| Stopped::by(&format!("disarming by {name}"), &trouble))?;
         done.push(format!("CORRUPT of {id:x} disarmed"));
     }
-    led(members, patient, until).await.map_err(Stopped::Ended)?;
+    led(&known.others, until).await.map_err(Stopped::Ended)?;
     let within = ERASE_WITHIN.min(until.saturating_duration_since(Instant::now()));
-    match talos.erase(until.into(), within).await {
-        Ok(actor) => done.push(format!("Talos of {patient} erases and reboots{}", by(&actor))),
-        Err(error @ (ActError::NotSent(_) | ActError::Refused(_))) => return Err(Stopped::Ended(error.to_string())),
-        Err(error @ ActError::Unanswered(_)) => return Err(Stopped::Unanswered(error.to_string())),
-    }
+    let actor = talos.erase(until.into(), within).await?;
+    done.push(format!("Talos of {patient} erases and reboots{}", by(&actor)));
     Ok(())
 }
 
@@ -174,8 +174,10 @@ async fn differs(others: &[Named], patient: &str, own: &Member) -> Result<(), St
     for _ in 0..HASHED_TIMES {
         match hashes(others, own).await {
             Ok((theirs, its)) => match compared(&theirs, its) {
-                Ok(differs) if differs => return Ok(()),
-                Ok(_) => return Err(format!("the store of {patient} is like those of its peers: nothing is corrupt")),
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    return Err(format!("the store of {patient} is like those of its peers: nothing is corrupt"));
+                }
                 Err(not_yet) => why = not_yet,
             },
             Err(error) => why = error,
@@ -211,19 +213,18 @@ fn compared(theirs: &[StoreHash], its: StoreHash) -> Result<bool, String> {
 }
 
 /// The others have a leader among them: the one that was removed may have been it.
-async fn led(members: &[Named], patient: &str, until: Instant) -> Result<(), String> {
+async fn led(others: &[Named], until: Instant) -> Result<(), String> {
     loop {
         let mut leaders = Vec::new();
         let mut own = Vec::new();
-        for (_, member) in members.iter().filter(|(node, _)| node != patient) {
+        for (_, member) in others {
             if let Ok(status) = member.status(ASK_WITHIN).await {
                 leaders.push(status.leader);
                 own.push(status.member_id);
             }
         }
-        let others = members.iter().filter(|(node, _)| node != patient).count();
         let first = leaders.first().copied().unwrap_or(0);
-        if leaders.len() == others && own.contains(&first) && leaders.iter().all(|leader| *leader == first) {
+        if leaders.len() == others.len() && own.contains(&first) && leaders.iter().all(|leader| *leader == first) {
             return Ok(());
         }
         if Instant::now() + BETWEEN >= until {

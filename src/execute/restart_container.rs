@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use defib_engine::playbook::RestartableContainer;
 use defib_engine::record::Outcome;
 
-use crate::client::talos::{ActError, Talos};
+use super::ending::Stopped;
+use crate::client::talos::Talos;
 
 /// For the question; the order must leave before the permission ends.
 const ASK_WITHIN: Duration = Duration::from_millis(1_200);
@@ -29,7 +30,6 @@ pub(super) async fn run(
     };
     match talos.restart_container(running, send_before.into(), deadline).await {
         Ok(()) => Outcome::Done(format!("Talos stopped {} {}", container.name(), running.id)),
-        Err(error @ (ActError::NotSent(_) | ActError::Refused(_))) => Outcome::Failed(error.to_string()),
-        Err(error @ ActError::Unanswered(_)) => Outcome::Unknown(error.to_string()),
+        Err(error) => Stopped::from(error).into(),
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use defib_engine::playbook::RestartableService;
 use defib_engine::record::Outcome;
 
-use crate::client::talos::{ActError, Talos};
+use super::ending::Stopped;
+use crate::client::talos::Talos;
 
 pub(super) async fn run(
     talos: &Talos,
@@ -16,7 +17,6 @@ pub(super) async fn run(
     match talos.restart_service(service.id(), send_before.into(), deadline).await {
         Ok(said) if said.is_empty() => Outcome::Done("Talos accepted it".to_owned()),
         Ok(said) => Outcome::Done(format!("Talos said {said:?}")),
-        Err(error @ (ActError::NotSent(_) | ActError::Refused(_))) => Outcome::Failed(error.to_string()),
-        Err(error @ ActError::Unanswered(_)) => Outcome::Unknown(error.to_string()),
+        Err(error) => Stopped::from(error).into(),
     }
 }

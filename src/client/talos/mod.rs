@@ -254,11 +254,7 @@ impl Talos {
                 Ok(machine.service_restart(request).await?.into_inner().messages)
             })
             .await?;
-        if messages.is_empty() {
-            return Ok(String::new());
-        }
-        let restart = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
-        Ok(detail(&restart.resp))
+        accepted(messages, |message| message.metadata.as_ref(), |message| &message.resp)
     }
 
     /// Starts a service; one that runs is left alone. Sent at most once, as [`Talos::restart_service`] is.
@@ -272,11 +268,7 @@ impl Talos {
                 Ok(machine.service_start(request).await?.into_inner().messages)
             })
             .await?;
-        if messages.is_empty() {
-            return Ok(String::new());
-        }
-        let start = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
-        Ok(detail(&start.resp))
+        accepted(messages, |message| message.metadata.as_ref(), |message| &message.resp)
     }
 
     /// Stops one container of a pod, with Talos's own grace of 10 s; the kubelet makes another. Sent at most once, as
@@ -300,10 +292,7 @@ impl Talos {
                 Ok(machine.restart(request).await?.into_inner().messages)
             })
             .await?;
-        if messages.is_empty() {
-            return Ok(());
-        }
-        only(messages, |message| message.metadata.as_ref()).map(drop).map_err(refused_or_unanswered)
+        accepted(messages, |message| message.metadata.as_ref(), |_| "").map(drop)
     }
 
     /// Reboots the machine. Sent at most once, as [`Talos::restart_service`] is. Talos answers when it has begun; a
@@ -322,11 +311,7 @@ impl Talos {
                 Ok(machine.reboot(request).await?.into_inner().messages)
             })
             .await?;
-        if messages.is_empty() {
-            return Ok(String::new());
-        }
-        let reboot = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
-        Ok(detail(&reboot.actor_id))
+        accepted(messages, |message| message.metadata.as_ref(), |message| &message.actor_id)
     }
 
     /// Has Talos erase the machine's partition EPHEMERAL, which holds etcd's data, images and the volumes of pods, and reboot;
@@ -345,11 +330,7 @@ impl Talos {
                 Ok(machine.reset(request).await?.into_inner().messages)
             })
             .await?;
-        if messages.is_empty() {
-            return Ok(String::new());
-        }
-        let reset = only(messages, |message| message.metadata.as_ref()).map_err(refused_or_unanswered)?;
-        Ok(detail(&reset.actor_id))
+        accepted(messages, |message| message.metadata.as_ref(), |message| &message.actor_id)
     }
 
     /// The roles of our own certificate; none where it cannot be read.
@@ -398,6 +379,18 @@ fn only<T>(messages: Vec<T>, metadata: impl Fn(&T) -> Option<&wire::Metadata>) -
         (!metadata.error.is_empty() || status.code != 0).then(|| said(code, text))
     });
     failure.map_or(Ok(message), Err)
+}
+
+/// What Talos said where it accepted an order; it may do so without a word.
+fn accepted<T>(
+    messages: Vec<T>,
+    metadata: impl Fn(&T) -> Option<&wire::Metadata>,
+    said: impl Fn(&T) -> &str,
+) -> Result<String, ActError> {
+    if messages.is_empty() {
+        return Ok(String::new());
+    }
+    only(messages, metadata).map(|message| detail(said(&message))).map_err(refused_or_unanswered)
 }
 
 /// Only a status that speaks of the request itself proves that nothing was done: a restart is a stop and a start, and
