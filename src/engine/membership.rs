@@ -45,7 +45,7 @@ impl Membership {
                     cluster_id: status.cluster_id,
                     index: status.index,
                     learner: status.learner,
-                    corrupt: status.errors.iter().any(|error| error.contains("CORRUPT")),
+                    corrupt: status.corrupt().next().is_some(),
                     at: observation.at,
                 };
                 match self.words.get_mut(node) {

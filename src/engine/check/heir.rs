@@ -74,7 +74,7 @@ fn stands_against<'a>(view: &View<'a>, node: &NodeName, leader: &EtcdStatus) -> 
     if status.leader != leader.member_id || status.cluster_id != leader.cluster_id {
         return Err("it does not follow the same leader".to_owned());
     }
-    if status.errors.iter().any(|error| error.contains("CORRUPT")) {
+    if status.corrupt().next().is_some() {
         return Err(corrupt::RULE.name.to_owned());
     }
     if !view.etcd_serving(node) {
