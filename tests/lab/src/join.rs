@@ -7,14 +7,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::Method;
 use serde_json::{Value, json};
+use tonic::Status;
 
-use crate::https::{HttpsClient, HttpsError};
-use crate::layout::{ETCD_PORT, Layout, Node};
+use crate::https::HttpsError;
+use crate::layout::{Layout, Node};
+use crate::machined::etcd::Etcd;
+use crate::node::etcd::peer;
 
-/// For an answer of another member; a change of membership waits for a quorum.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// Between two attempts to be promoted, so many times.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 600;
@@ -67,56 +67,50 @@ pub fn run(node: Node) -> Result<(), JoinError> {
     if data(&layout, node).exists() {
         return Ok(());
     }
-    let name = "machined-etcd";
-    let client = HttpsClient::new(&layout.certificate("etcd-ca"), &layout.certificate(name), &layout.key(name))?;
+    let own = Etcd::of(&layout, node)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(JoinError::Begin)?;
     runtime.block_on(async {
-        let peer = format!("https://{}:2380", node.address());
+        let peer = peer(node);
         let mut said = String::new();
-        for other in Node::ALL.into_iter().filter(|other| *other != node) {
-            match ask(&client, other, "list", &json!({})).await {
-                Ok(list) if list.to_string().contains(&peer) => return Ok(()),
-                Ok(_) => {}
-                Err(why) => {
-                    said = why;
-                    continue;
-                }
-            }
-            match ask(&client, other, "add", &json!({ "peerURLs": [&peer], "isLearner": true })).await {
-                Ok(_) => return Ok(()),
-                Err(why) => said = why,
+        for other in others(&own, node) {
+            match add(&other, &peer).await {
+                Ok(()) => return Ok(()),
+                Err(why) => why.message().clone_into(&mut said),
             }
         }
         Err(JoinError::Refused { node, said })
     })
 }
 
+/// Has a member add the peer at this address, unless it lists it already.
+async fn add(other: &Etcd, peer: &str) -> Result<(), Status> {
+    let list: Value = other.membership("list", "{}").await?;
+    if list.to_string().contains(peer) {
+        return Ok(());
+    }
+    let learner = json!({ "peerURLs": [peer], "isLearner": true });
+    other.membership::<Value>("add", &learner.to_string()).await.map(drop)
+}
+
+fn others(own: &Etcd, node: Node) -> impl Iterator<Item = Etcd> {
+    Node::ALL.into_iter().filter(move |other| *other != node).map(|other| own.beside(other))
+}
+
 /// Has the others promote this node's learner as soon as it has caught up; ends when it votes.
-pub(crate) async fn promote(client: HttpsClient, node: Node) {
-    let peer = format!("https://{}:2380", node.address());
+pub(crate) async fn promote(own: Etcd, node: Node) {
+    let peer = peer(node);
     for _ in 0..ATTEMPTS {
-        for other in Node::ALL.into_iter().filter(|other| *other != node) {
-            let Ok(list) = ask(&client, other, "list", &json!({})).await else { continue };
+        for other in others(&own, node) {
+            let Ok(list) = other.membership::<Value>("list", "{}").await else { continue };
             let members = list["members"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let own = members.iter().find(|member| member["peerURLs"].to_string().contains(&peer));
-            let Some(own) = own else { continue };
-            if own["isLearner"] != true {
+            let listed = members.iter().find(|member| member["peerURLs"].to_string().contains(&peer));
+            let Some(listed) = listed else { continue };
+            if listed["isLearner"] != true {
                 return;
             }
             // Refused until it has caught up.
-            let _ = ask(&client, other, "promote", &json!({ "ID": own["ID"] })).await;
+            let _ = other.membership::<Value>("promote", &json!({ "ID": listed["ID"] }).to_string()).await;
         }
         tokio::time::sleep(AGAIN_AFTER).await;
     }
-}
-
-async fn ask(client: &HttpsClient, other: Node, what: &str, body: &Value) -> Result<Value, String> {
-    let path = format!("/v3/cluster/member/{what}");
-    let question = (Method::POST, path.as_str(), body.to_string().into_bytes());
-    let answer = client.ask((other.address(), ETCD_PORT).into(), question, DEADLINE).await;
-    let answer = answer.map_err(|error| error.to_string())?;
-    if answer.status != 200 {
-        return Err(String::from_utf8_lossy(&answer.body).trim().to_owned());
-    }
-    serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
 }

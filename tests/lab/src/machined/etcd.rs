@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use tonic::Status;
 
 use super::wire::{EtcdMember, EtcdMemberStatus};
-use crate::https::HttpsClient;
+use crate::https::{HttpsClient, HttpsError};
+use crate::layout::{ETCD_PORT, Layout, Node};
 
 /// For an answer of the status or the member list.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -18,9 +19,9 @@ const HEALTH_DEADLINE: Duration = Duration::from_secs(15);
 
 /// One etcd.
 #[derive(Clone)]
-pub(super) struct Etcd {
-    pub(super) client: HttpsClient,
-    pub(super) address: SocketAddr,
+pub(crate) struct Etcd {
+    client: HttpsClient,
+    address: SocketAddr,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +68,23 @@ struct MemberAnswer {
 }
 
 impl Etcd {
+    /// The etcd of this node, asked with the machineds' certificate.
+    pub(crate) fn of(layout: &Layout, node: Node) -> Result<Etcd, HttpsError> {
+        let name = "machined-etcd";
+        let client = HttpsClient::new(&layout.certificate("etcd-ca"), &layout.certificate(name), &layout.key(name))?;
+        Ok(Etcd { client, address: (node.address(), ETCD_PORT).into() })
+    }
+
+    /// The etcd of another node, asked with the same.
+    pub(crate) fn beside(&self, node: Node) -> Etcd {
+        Etcd { client: self.client.clone(), address: (node.address(), ETCD_PORT).into() }
+    }
+
+    /// One exchange about who is a member; a change of membership waits for a quorum.
+    pub(crate) async fn membership<T: DeserializeOwned>(&self, what: &str, body: &str) -> Result<T, Status> {
+        self.ask(&format!("/v3/cluster/member/{what}"), body, DEADLINE).await
+    }
+
     /// The member's own status; needs no leader.
     pub(super) async fn status(&self) -> Result<EtcdMemberStatus, Status> {
         let answer: StatusAnswer = self.ask("/v3/maintenance/status", "{}", DEADLINE).await?;
@@ -87,7 +105,7 @@ impl Etcd {
 
     /// The members; needs a leader, like Talos's.
     pub(super) async fn members(&self) -> Result<Vec<EtcdMember>, Status> {
-        let answer: MembersAnswer = self.ask("/v3/cluster/member/list", r#"{"linearizable":true}"#, DEADLINE).await?;
+        let answer: MembersAnswer = self.membership("list", r#"{"linearizable":true}"#).await?;
         let member = |member: MemberAnswer| EtcdMember {
             id: number(&member.id),
             hostname: member.name,

@@ -7,7 +7,7 @@
 
 mod calls;
 mod cri;
-mod etcd;
+pub(crate) mod etcd;
 mod figures;
 mod health;
 mod kmsg;
@@ -37,9 +37,9 @@ use tonic::transport::server::Connected;
 pub use calls::CallRecord;
 pub(crate) use calls::read as read_calls;
 
-use crate::https::{HttpsClient, HttpsError};
+use crate::https::HttpsError;
 use crate::join;
-use crate::layout::{ETCD_PORT, Layout, Node, Part, TALOS_PORT};
+use crate::layout::{Layout, Node, Part, TALOS_PORT};
 use crate::node;
 use crate::system::cgroup::{CgroupError, Cgroups};
 use figures::Figures;
@@ -126,7 +126,7 @@ pub fn run(node: Node, program: &Path) -> Result<(), MachinedError> {
         let layout = Layout::default();
         let listener = TcpListener::bind((node.address(), TALOS_PORT)).await.map_err(listen)?;
         let acceptor = acceptor(&layout, node)?;
-        let etcd = etcd_client(&layout, node)?;
+        let etcd = etcd::Etcd::of(&layout, node).map_err(MachinedError::Etcd)?;
         let path = layout.call_log(node);
         let calls = calls::CallLog::open(&path).map_err(|e| MachinedError::File { path, source: e.into() })?;
         let services = boot(&layout, node, program, &etcd);
@@ -173,17 +173,10 @@ fn boot(layout: &Layout, node: Node, program: &Path, etcd: &etcd::Etcd) -> Vec<S
     let mut member = plan(Part::Etcd, node::etcd::command(layout, node), Health::Etcd(etcd.clone()));
     if join::is_due(layout, node) {
         member.first = Some([&program.display().to_string(), "join", node.name()].map(str::to_owned).to_vec());
-        tokio::spawn(join::promote(etcd.client.clone(), node));
+        tokio::spawn(join::promote(etcd.clone(), node));
     }
     let plans = [member, plan(Part::Containerd, node::containerd::command(layout, node), containerd), kubelet];
     plans.into_iter().map(Service::begin).collect()
-}
-
-fn etcd_client(layout: &Layout, node: Node) -> Result<etcd::Etcd, MachinedError> {
-    let (authority, name) = (layout.certificate("etcd-ca"), "machined-etcd");
-    let client = HttpsClient::new(&authority, &layout.certificate(name), &layout.key(name));
-    let client = client.map_err(MachinedError::Etcd)?;
-    Ok(etcd::Etcd { client, address: (node.address(), ETCD_PORT).into() })
 }
 
 fn acceptor(layout: &Layout, node: Node) -> Result<TlsAcceptor, MachinedError> {

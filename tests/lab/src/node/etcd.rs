@@ -3,10 +3,15 @@
 use crate::join;
 use crate::layout::{ETCD_PORT, ETCD_QUOTA_BYTES, Layout, Node};
 
+/// Where its peers reach it.
+pub(crate) fn peer(node: Node) -> String {
+    format!("https://{}:2380", node.address())
+}
+
 /// Its command line, the program first.
 pub(crate) fn command(layout: &Layout, node: Node) -> Vec<String> {
     let address = node.address();
-    let members: Vec<String> = Node::ALL.iter().map(|node| format!("{node}=https://{}:2380", node.address())).collect();
+    let members: Vec<String> = Node::ALL.iter().map(|node| format!("{node}={}", peer(*node))).collect();
     let authority = layout.certificate("etcd-ca");
     let certificate = layout.certificate(&format!("etcd-{node}"));
     let key = layout.key(&format!("etcd-{node}"));
@@ -20,8 +25,8 @@ pub(crate) fn command(layout: &Layout, node: Node) -> Vec<String> {
     }
     option("listen-client-urls", format!("https://{address}:{ETCD_PORT},https://127.0.0.1:{ETCD_PORT}"));
     option("advertise-client-urls", format!("https://{address}:{ETCD_PORT}"));
-    option("listen-peer-urls", format!("https://{address}:2380"));
-    option("initial-advertise-peer-urls", format!("https://{address}:2380"));
+    option("listen-peer-urls", peer(node));
+    option("initial-advertise-peer-urls", peer(node));
     option("listen-metrics-urls", format!("http://{address}:2381"));
     option("quota-backend-bytes", ETCD_QUOTA_BYTES.to_string());
     option("client-cert-auth", "true".to_owned());
