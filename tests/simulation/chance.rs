@@ -234,8 +234,6 @@ impl Script {
         }
         cues.sort_by_key(|(at, _)| *at);
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
-        let (single, calm_s) = (None, CALM_S);
-        let second = second(seed);
         Script {
             seed,
             nodes,
@@ -245,9 +243,9 @@ impl Script {
             reckless,
             unarmed,
             hypervisor,
-            second,
-            single,
-            calm_s,
+            second: second(seed),
+            single: None,
+            calm_s: CALM_S,
             lasts_s,
             cues,
         }
@@ -269,18 +267,17 @@ impl Script {
         let mut cues = vec![(7, Cue::Begin), (single.from_s, Cue::Break(single.fault.clone()))];
         cues.extend(single.to_s.map(|at| (at, Cue::Mend(single.fault.clone()))));
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
-        let (mode, reckless, unarmed, second, single) = (Mode::Act, false, None, None, Some(single));
         Script {
             seed,
             nodes,
             way,
             liveness_probes,
-            mode,
-            reckless,
-            unarmed,
+            mode: Mode::Act,
+            reckless: false,
+            unarmed: None,
             hypervisor,
-            second,
-            single,
+            second: None,
+            single: Some(single),
             calm_s,
             lasts_s,
             cues,
