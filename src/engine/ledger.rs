@@ -32,6 +32,8 @@ pub struct Reservation {
     pub at: UnixMs,
     /// How long ago, by a clock that nobody can set, when it was handed in; none where only the stamp tells.
     pub age: Option<Duration>,
+    /// The end of its run was written down: nothing of it waits to be verified.
+    pub ended: bool,
 }
 
 /// A reservation, and what it is aged by.
@@ -169,11 +171,12 @@ impl Ledger {
         now.wall.max(self.opened.wall.after(now.mono.since(self.opened.mono)))
     }
 
-    /// How long ago an earlier process last reserved a step of this class or a worse one in this cluster.
+    /// How long ago an earlier process last reserved a step of this class or a worse one in this cluster for a run whose end
+    /// it did not write down.
     #[must_use]
-    pub fn inherited(&self, cluster: &ClusterId, class: ActionClass, now: Now) -> Option<Duration> {
-        let earlier = |row: &&Row| row.inherited && row.what.cluster == *cluster && row.what.class >= class;
-        self.rows.iter().filter(earlier).map(|row| row.age.at(now)).min()
+    pub fn unverified(&self, cluster: &ClusterId, class: ActionClass, now: Now) -> Option<Duration> {
+        let left = |row: &&Row| row.inherited && !row.what.ended && row.what.cluster == *cluster;
+        self.rows.iter().filter(left).filter(|row| row.what.class >= class).map(|row| row.age.at(now)).min()
     }
 
     /// Within some span of [`EXHAUSTED_WITHIN`] since the last acknowledgement it ran [`EXHAUSTED_AFTER`] times. It stays

@@ -170,6 +170,7 @@ pub fn saved(opened: &Opened, boot: Option<&Boot>) -> Saved {
         class: ActionClass::named(&intent.class).unwrap_or(ActionClass::Disruptive),
         at: UnixMs(intent.reserved_at_ms),
         age: age(intent.reserved_boot.as_ref(), boot),
+        ended: opened.ended_runs.contains(&(intent.cluster.clone(), intent.run.clone())),
     };
     let mut saved = Saved {
         reservations: spent.map(reservation).collect(),
@@ -212,11 +213,16 @@ pub fn follow(saved: &mut Saved, batch: &Batch, after: Duration) {
             class: intent.class,
             at: intent.at,
             age: Some(Duration::ZERO),
+            ended: false,
         });
     }
     saved.reservations.retain(|one| one.age.is_none_or(|age| age <= LONGEST_WINDOW));
     for record in &batch.records {
         match record {
+            Record::Run { run: ended, .. } => {
+                let own = |one: &&mut Reservation| one.cluster == *cluster && one.run == *ended;
+                saved.reservations.iter_mut().filter(own).for_each(|one| one.ended = true);
+            }
             Record::Route { route, .. } => drop(saved.routes.insert(cluster.clone(), route.clone())),
             Record::Command { by, order } => {
                 // Written just now by a boot that has no name: so nothing has passed since.

@@ -1,6 +1,6 @@
 //! Opening the journal to write: lock, check, migrate, settle what a crash left open, start the writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -58,6 +58,8 @@ pub struct Opened {
     pub interrupted: Vec<IntentRow>,
     /// The highest number of a run that each cluster ever used, whatever its age: a step's id is never used twice.
     pub last_run: BTreeMap<String, u64>,
+    /// The newest runs whose end was written, at most 10,000, with their cluster.
+    pub ended_runs: BTreeSet<(String, String)>,
     /// The highest number of an incident that each cluster's records name.
     pub last_incident: BTreeMap<String, u64>,
     /// The body of the newest record of each cluster's route.
@@ -93,6 +95,7 @@ impl Journal {
         let interrupted = settle(&mut connection, now).map_err(JournalError::sqlite("settle", &file))?;
         let (intents_recent, bad_rows) = recent(&connection, now).map_err(JournalError::sqlite("read", &file))?;
         let last_run = numbers(&connection, RUNS).map_err(JournalError::sqlite("read", &file))?;
+        let ended_runs = ended_runs(&connection).map_err(JournalError::sqlite("read", &file))?;
         let named = "SELECT cluster, body ->> '$.incident' FROM record WHERE kind = 'incident' AND json_valid(body)";
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
@@ -106,7 +109,17 @@ impl Journal {
             .spawn(move || writer.run())
             .map_err(JournalError::io("start the writer of", &file))?;
         let journal = Journal { file, jobs: Some(sender), writer: Some(writer), _lock: lock };
-        Ok(Opened { journal, intents_recent, interrupted, last_run, last_incident, routes, commands, bad_rows })
+        Ok(Opened {
+            journal,
+            intents_recent,
+            interrupted,
+            last_run,
+            ended_runs,
+            last_incident,
+            routes,
+            commands,
+            bad_rows,
+        })
     }
 
     /// The journal's file.
@@ -209,6 +222,14 @@ fn numbers(connection: &Connection, query: &str) -> rusqlite::Result<BTreeMap<St
         *known = number.max(*known);
     }
     Ok(highest)
+}
+
+/// The newest runs whose end was written; a body that names none is passed over.
+fn ended_runs(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String)>> {
+    let query = "SELECT cluster, body ->> '$.run' FROM record WHERE kind = 'run' AND json_valid(body) ORDER BY seq DESC LIMIT ?1";
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map([RECENT_MAX], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
+    rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose()).collect()
 }
 
 /// The newest commands; a body that is no JSON is passed over.

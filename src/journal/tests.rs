@@ -110,6 +110,25 @@ fn the_folder_and_the_file_are_private() {
 }
 
 #[test]
+fn a_run_whose_end_was_written_waits_for_nothing_after_a_restart_and_one_without_does() {
+    let live = folder();
+    let opened = open(live.path());
+    let other = IntentRow { run: "run-2".to_owned(), ..intent("s2", NOW.0 - 2_000) };
+    write(&opened.journal, intents(vec![intent("s1", NOW.0 - 5_000), other])).unwrap();
+    write(&opened.journal, ended("s1")).unwrap();
+    write(&opened.journal, ended("s2")).unwrap();
+    let end = |cluster: &str, run: &str| {
+        let body = json!({"run": run, "state": "failed", "text": "apiserver-down cp1 is not gone"});
+        NewRecord { cluster: cluster.to_owned(), kind: "run".to_owned(), body, ..record(0, NOW.0) }
+    };
+    write(&opened.journal, records(vec![end("lab", "run-1"), end("home", "run-2")])).unwrap();
+    drop(opened);
+    let saved = account::saved(&open(live.path()), None);
+    let waits: Vec<_> = saved.reservations.iter().map(|one| (one.run.as_str(), one.ended)).collect();
+    assert_eq!(waits, [("run-1", true), ("run-2", false)], "the run of another cluster is another");
+}
+
+#[test]
 fn a_crash_leaves_an_intent_that_is_unknown_and_spent() {
     let live = folder();
     let opened = open(live.path());

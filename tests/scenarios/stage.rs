@@ -422,6 +422,10 @@ impl Stage {
                 Record::Decision { run, .. } | Record::Announced { run, .. } => {
                     raise(&mut self.journal.last_run, batch, number(run))
                 }
+                Record::Run { run: ended, .. } => {
+                    let own = self.journal.reservations.iter_mut().filter(|one| one.run == *ended);
+                    own.for_each(|one| one.ended = true);
+                }
                 Record::Route { route, .. } => drop(self.journal.routes.insert(batch.cluster.clone(), route.clone())),
                 _ => {}
             }
@@ -437,6 +441,7 @@ impl Stage {
                 class: intent.class,
                 at: intent.at,
                 age: None,
+                ended: false,
             });
         }
         for (step, _) in &batch.outcomes {

@@ -36,6 +36,8 @@ struct Before {
     well: Option<Tick>,
     kubelet: Process,
     etcd: Process,
+    /// When its member was last dead.
+    dead: Option<Tick>,
     /// What its API server answers reaches us.
     heard: Option<Tick>,
     /// When its member was last slow as a leader.
@@ -84,6 +86,7 @@ impl Watch {
         for (name, node) in &model.nodes {
             let earlier = self.nodes.get(name);
             let since = |holds: bool, earlier: Option<Tick>| holds.then(|| earlier.unwrap_or(now));
+            let last = |holds: bool, earlier: Option<Tick>| if holds { Some(now) } else { earlier };
             let ready = model.ready(name);
             let works = ready && node.kubelet.runs() && node.etcd.runs();
             let guest = model.hypervisor.as_ref().and_then(|beneath| beneath.guests.get(name));
@@ -97,11 +100,8 @@ impl Watch {
                 well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
                 kubelet: node.kubelet,
                 etcd: node.etcd,
-                weak: if node.ills.lacks_cpu() || node.ills.slow_disk {
-                    Some(now)
-                } else {
-                    earlier.and_then(|earlier| earlier.weak)
-                },
+                dead: last(matches!(node.etcd, Process::Dead(_)), earlier.and_then(|earlier| earlier.dead)),
+                weak: last(node.ills.lacks_cpu() || node.ills.slow_disk, earlier.and_then(|earlier| earlier.weak)),
                 heard: since(!model.swallowed.contains(name), earlier.and_then(|earlier| earlier.heard)),
                 executes: since(node.executes(), earlier.and_then(|earlier| earlier.executes)),
                 halted: matches!(node.machine, Machine::Paused),
@@ -245,7 +245,8 @@ impl Watch {
             found.push(("service", format!("{} takes the only ready API server down", deed.id)));
         }
         // What is halted takes no part either: it is woken, and nothing else is done to it.
-        let dead = matches!(node.etcd, Process::Dead(_)) || (node.halted && !deed.action.takes_etcd_down());
+        let dead = node.dead.is_some_and(|dead| now.since(dead) <= KNOWN_WITHIN)
+            || (node.halted && !deed.action.takes_etcd_down());
         let serving = self.nodes.values().filter(|node| !lasts(node.unserved)).count();
         let without = serving - usize::from(!lasts(node.unserved));
         if serving == 0 && !dead {

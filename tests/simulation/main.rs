@@ -428,15 +428,15 @@ fn tell(number: usize, at: Tick, entry: &Entry) {
 
 fn report(tally: &Tally, began: Instant) -> ExitCode {
     let wall_s = began.elapsed().as_secs_f64();
+    for (name, repairs) in &tally.repairs {
+        let Repairs { plays, within, longest_s, bound_s } = repairs;
+        println!("alone: {name}: {within} of {plays} repaired within {bound_s} s, the last after {longest_s} s");
+    }
     for (seed, at, (name, text)) in tally.violations.iter().take(20) {
         println!("VIOLATION {name}: SEED={seed} at {:.1}s: {text}", at.0 as f64 / 1_000.0);
     }
     for (seed, text) in tally.unrepaired.iter().take(20) {
         println!("UNREPAIRED SEED={seed}: {text}");
-    }
-    for (name, repairs) in &tally.repairs {
-        let Repairs { plays, within, longest_s, bound_s } = repairs;
-        println!("alone: {name}: {within} of {plays} repaired within {bound_s} s, the last after {longest_s} s");
     }
     println!("{:.0} x real time, killed {} times", tally.virtual_s as f64 / wall_s.max(0.001), tally.kills);
     let repairs: BTreeMap<_, _> = tally.repairs.iter().map(|(name, one)| (name, one.json())).collect();

@@ -18,7 +18,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     // An earlier process may have started a step that nobody verified; it gets the time that it would have had.
     let within = case.playbook.steps.iter().map(Action::deadline).sum::<Duration>() + case.playbook.verify.within;
     if let Some(age) =
-        case.ledger.inherited(case.view.cluster, ActionClass::Service, case.now).filter(|age| *age < within)
+        case.ledger.unverified(case.view.cluster, ActionClass::Service, case.now).filter(|age| *age < within)
     {
         let text = format!("a step from before defib restarted, {} ago, was not verified", Human(age));
         return Err(Hold { check: CHECK.name, text, lifts: Lift::At(case.now.mono + (within - age)) });

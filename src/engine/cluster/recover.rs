@@ -28,8 +28,8 @@ impl Cluster {
     pub(crate) fn disrupts(&self, now: Now) -> bool {
         let own =
             self.run.as_ref().is_some_and(|run| run.is_reserved() && run.playbook.class() >= ActionClass::Disruptive);
-        let inherited = self.ledger.inherited(&self.id, ActionClass::Disruptive, now);
-        own || inherited.is_some_and(|age| age < UNVERIFIED_FOR)
+        let left = self.ledger.unverified(&self.id, ActionClass::Disruptive, now);
+        own || left.is_some_and(|age| age < UNVERIFIED_FOR)
     }
 
     pub(super) fn ended(&mut self, step: StepId, outcome: Outcome, now: Now) {
@@ -186,6 +186,7 @@ impl Cluster {
             class: action.class(),
             at: batch.at,
             age: None,
+            ended: false,
         };
         self.ledger.reserve(reservation, now);
         batch.intents.push(Intent {

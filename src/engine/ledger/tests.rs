@@ -41,6 +41,7 @@ fn row(node: &str, run: &str, wall_s: i64) -> Reservation {
         class: ActionClass::Service,
         at: UnixMs(wall_s * 1_000),
         age: None,
+        ended: false,
     }
 }
 

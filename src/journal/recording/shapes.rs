@@ -98,7 +98,7 @@ fields! {
     ClusterSettings { nodes, sources, armed, maintenance }
     Maintenance { days, from, length, offset_minutes, holds, words }
     Saved { reservations, last_incident, last_run, routes, pauses, acks }
-    Reservation { cluster, node, playbook, run, class, at, age }
+    Reservation { cluster, node, playbook, run, class, at, age, ended }
     Route { direct, direct_since, ready, suspect }
     Pause { kind, by, reason, since, until, holds }
     Ack { cluster, playbook, node }
