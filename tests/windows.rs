@@ -1,7 +1,8 @@
 //! What is counted over a window is what Prometheus counts: `changes()` of who holds the address, `resets()` of a machine's
 //! processor time, and the `increase()` of a term that only rises, between samples and without its extrapolation.
 //!
-//! Prometheus's definitions are written out here, over the samples themselves; `tests/quantile.rs` has its quantiles.
+//! Prometheus's definitions are written out here, over the samples themselves; `tests/quantile.rs` has its quantiles. A crash
+//! loop has no window: it is read in the kubelet's own words (`diagnosis/apiserver/crash_looping.rs`).
 
 use defib_engine::observation::{
     Apiserver, CpuTimes, EtcdStatus, Facts, Observation, Path, ProbeKind, Seen, TalosMachine, Target, Vip,

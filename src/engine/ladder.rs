@@ -2,9 +2,9 @@
 //!
 //! A verification that failed leads to the next rung, which is a playbook like any other: it is judged by every guard and
 //! limit again. A rung below one that may run waits for it; where no rung is left, a person must look before the ladder is
-//! climbed again. A playbook that only tells has told a patient's once it ran there. All of it ends with the finding, or with a person's acknowledgement. A restart of defib forgets it: then
-//! the ladder begins at its lowest rung again, within the limits. Left out: what a single playbook does that has no ladder,
-//! for it runs again as often as its limits allow.
+//! climbed again. A playbook that only tells has told of a patient once it ran there. All of it ends with the finding, or
+//! with a person's acknowledgement. A restart of defib forgets it: then the ladder begins at its lowest rung again, within
+//! the limits. Left out: what a single playbook does that has no ladder, for it runs again as often as its limits allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

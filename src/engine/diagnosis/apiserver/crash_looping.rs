@@ -1,5 +1,9 @@
 //! A kubelet that waits, ever longer, before it starts its API server again (KEP-4603: 10 s doubling to 300 s, kept in the
 //! kubelet's memory).
+//!
+//! It is the state that the kubernetes-mixin's alert `KubePodCrashLooping` looks for, a container that waits with the reason
+//! `CrashLoopBackOff`, in the kubelet's own words. Left out: a window over it. The alert smooths by 5 m and waits for 15 m,
+//! and its metric comes from the API server, which is what does not run here.
 
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
