@@ -83,7 +83,7 @@ pub(crate) struct Cluster {
     choose_after: Tick,
     desk: Desk,
     dirty: bool,
-    /// No outage is seen and nothing is under way: what is no news is judged at the next regular time.
+    /// No outage is about to open and nothing is under way: what is no news is judged at the next regular time.
     quiet: bool,
     wake_at: Tick,
     status: Status,
@@ -259,17 +259,24 @@ impl Cluster {
             self.choose(&judged, now, &mut batch, &mut ready);
         }
         self.take_wishes(wishes, now, elsewhere, &mut batch, &mut ready);
-        self.group(&judged, now, &mut batch);
+        let open = self.open();
+        self.group(&open, &judged, now, &mut batch);
         self.find_the_way(now, elsewhere, &mut batch, &mut ready);
         self.answer(&mut ready);
         if !self.seen_once {
             ready.probes.extend(self.bursts.ask(&self.id, &self.world, &self.settings, allowance, now.mono));
         }
 
-        let status = self.describe(judged, now, elsewhere);
-        let same = Status { now: self.status.now, ..status.clone() } == self.status;
+        let lifts = judged.iter().flat_map(|one| &one.judgement.holds).filter_map(|hold| match hold.lifts {
+            Lift::At(tick) => Some(tick),
+            _ => None,
+        });
+        let lifts = lifts.filter(|&tick| tick > now.mono).min();
+        let status = self.describe(&open, judged, now, elsewhere);
+        // Time alone is no change.
+        self.status.now = status.now;
+        ready.status_changed = status != self.status;
         self.status = status;
-        ready.status_changed = !same;
         if !batch.is_empty() {
             self.last_batch = batch.id;
             self.store_owes_since.get_or_insert(now.mono);
@@ -277,8 +284,8 @@ impl Cluster {
         }
         self.quiet &= self.run.is_none() && self.bursts.wake_at().is_none() && !self.seen_once;
         let latches = self.tracked.values().filter_map(|tracked| tracked.latch.wake_at(self.timing(tracked.rule)));
-        let latches = latches.chain(self.bursts.wake_at());
-        self.wake_at = latches.filter(|&tick| tick > now.mono).fold(now.mono + PACE, Tick::min);
+        let wakes = latches.chain(self.bursts.wake_at()).filter(|&tick| tick > now.mono).chain(lifts);
+        self.wake_at = wakes.fold(now.mono + PACE, Tick::min);
         Some(ready)
     }
 
@@ -317,11 +324,9 @@ impl Cluster {
             }
             batch.records.extend(tracked.take(key, verdict, timing, now));
         }
-        let outage = |tracked: &Tracked| {
-            tracked.rule.class == Class::Outage
-                && (tracked.latch.open_since().is_some() || tracked.latch.pending_since().is_some())
-        };
-        self.quiet = !self.tracked.values().any(outage);
+        let appears =
+            |tracked: &Tracked| tracked.rule.class == Class::Outage && tracked.latch.pending_since().is_some();
+        self.quiet = !self.tracked.values().any(appears);
     }
 
     fn open(&self) -> Open {
@@ -329,8 +334,7 @@ impl Cluster {
         Open { since: self.tracked.iter().filter_map(since).collect(), vip_waits_for: self.vip_waits_for.clone() }
     }
 
-    fn group(&mut self, judged: &[Judged], now: Now, batch: &mut Batch) {
-        let open = self.open();
+    fn group(&mut self, open: &Open, judged: &[Judged], now: Now, batch: &mut Batch) {
         let waits = |one: &&Judged| one.judgement.holds.iter().any(|hold| hold.lifts == Lift::Ack);
         let exhausted: BTreeSet<_> = judged.iter().filter(waits).map(Judged::key).collect();
         let tracked = &self.tracked;
@@ -356,7 +360,7 @@ impl Cluster {
             _ if !findings.is_empty() && findings.iter().all(unverifiable) => IncidentState::Unverifiable,
             _ => IncidentState::Open,
         };
-        batch.records.extend(self.incidents.update(&open, now.mono, state));
+        batch.records.extend(self.incidents.update(open, now.mono, state));
     }
 
     /// Judges the route again; it is handed out where it changed, and written down where people would want to know.
@@ -378,8 +382,7 @@ impl Cluster {
         ready.route = (route != before).then_some(route);
     }
 
-    fn describe(&self, judged: Vec<Judged>, now: Now, elsewhere: Elsewhere) -> Status {
-        let open = self.open();
+    fn describe(&self, open: &Open, judged: Vec<Judged>, now: Now, elsewhere: Elsewhere) -> Status {
         let finding = |(key, _): (&FindingKey, &Tick)| {
             let tracked = self.tracked.get(key)?;
             Some(status::Finding {
@@ -388,7 +391,7 @@ impl Cluster {
                 class: tracked.rule.class,
                 since: tracked.since,
                 text: tracked.text.clone(),
-                explained_by: causes(key, &open).into_iter().cloned().collect(),
+                explained_by: causes(key, open).into_iter().cloned().collect(),
             })
         };
         let unknown = |(key, tracked): (&FindingKey, &Tracked)| {

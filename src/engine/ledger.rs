@@ -183,11 +183,14 @@ impl Ledger {
     /// so, whatever time passes, until a person acknowledges it or the runs are forgotten.
     #[must_use]
     pub fn is_exhausted(&self, cluster: &ClusterId, node: &NodeName, playbook: &str, now: Now) -> bool {
-        let acked = self.acks.get(&(playbook.to_owned(), node.clone())).map(|age| age.at(now));
         let counts = |row: &&Row| {
             let what = &row.what;
             what.cluster == *cluster && what.node == *node && what.playbook == playbook
         };
+        if self.rows.iter().filter(counts).count() < EXHAUSTED_AFTER {
+            return false;
+        }
+        let acked = self.acks.get(&(playbook.to_owned(), node.clone())).map(|age| age.at(now));
         let mut runs: BTreeMap<&str, Duration> = BTreeMap::new();
         for row in self.rows.iter().filter(counts) {
             let age = row.age.at(now);

@@ -1,5 +1,6 @@
-//! Whether an observation tells anything that cannot wait: a cluster that is well is judged again at once when something
-//! about it changed, and otherwise once a second, whatever is seen of it meanwhile.
+//! Whether an observation tells anything that cannot wait: while no outage is about to open and nothing is under way, a
+//! cluster is judged again at once when something about it changed, and otherwise when a wait or a hold ends, or after a
+//! second, whatever is seen of it meanwhile. An outage that lasts so costs little more than none.
 //!
 //! Figures that move all the time (a raft index, how long an answer took, bytes, load) are no news by themselves: the rules
 //! that read them wait for seconds anyway. Left out: what the news means (`diagnosis`), and when all counts (`cluster`).

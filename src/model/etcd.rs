@@ -75,46 +75,53 @@ impl Etcd {
         // One that misses every heartbeat neither leads nor follows.
         let lives = |node: &Node| node.executes() && node.etcd.runs() && !node.ills.overcommitted;
         let hears = |a: &NodeName, b: &NodeName| {
-            !cut.contains(&(a.clone(), b.clone())) && !cut.contains(&(b.clone(), a.clone()))
+            let pair = |(from, to): &(NodeName, NodeName)| (from, to) == (a, b) || (from, to) == (b, a);
+            !cut.iter().any(pair)
         };
-        let group = |of: &NodeName| -> BTreeSet<NodeName> {
-            nodes
-                .iter()
-                .filter(|(name, node)| lives(node) && (*name == of || hears(of, name)))
-                .map(|(name, _)| name.clone())
-                .collect()
-        };
+        let group = |of: &NodeName| -> BTreeSet<NodeName> { heard(nodes, of, lives, hears).cloned().collect() };
         let quorum = nodes.len() / 2 + 1;
-        let candidates: Vec<NodeName> = nodes
-            .iter()
-            .filter(|(name, node)| lives(node) && group(name).len() >= quorum)
-            .map(|(name, _)| name.clone())
-            .collect();
+        let may_lead = |name: &NodeName| {
+            nodes.get(name).is_some_and(lives) && heard(nodes, name, lives, hears).count() >= quorum
+        };
         // A leader whose disk or CPU is too slow loses its followers every few seconds.
         let weak = |name: &NodeName| nodes.get(name).is_some_and(|node| node.ills.starved || node.ills.slow_disk);
         let flaps = self.leader.as_ref().is_some_and(weak) && now >= self.next_flap;
-        if self.leader.as_ref().is_some_and(|leader| !candidates.contains(leader)) || flaps {
+        if self.leader.as_ref().is_some_and(|leader| !may_lead(leader)) || flaps {
             self.leader = None;
             self.next_flap = now + Duration::from_millis(lottery.between(4_000, 9_000));
         }
-        match (&self.leader, self.election_ends) {
-            (Some(leader), _) => {
+        if let Some(leader) = &self.leader {
+            if !heard(nodes, leader, lives, hears).eq(&self.majority) {
                 self.majority = group(leader);
-                self.index = now.0;
             }
-            (None, _) if candidates.is_empty() => {
+            self.index = now.0;
+            return;
+        }
+        let candidates: Vec<NodeName> = nodes.keys().filter(|name| may_lead(name)).cloned().collect();
+        match self.election_ends {
+            _ if candidates.is_empty() => {
                 self.majority.clear();
                 self.election_ends = None;
             }
-            (None, None) => self.election_ends = Some(now + Duration::from_millis(lottery.between(1_000, 2_000))),
-            (None, Some(ends)) if now >= ends => {
+            None => self.election_ends = Some(now + Duration::from_millis(lottery.between(1_000, 2_000))),
+            Some(ends) if now >= ends => {
                 self.leader = lottery.pick(&candidates).cloned();
                 self.majority = self.leader.as_ref().map(group).unwrap_or_default();
                 self.term += 1;
                 self.elections += 1;
                 self.election_ends = None;
             }
-            (None, Some(_)) => {}
+            Some(_) => {}
         }
     }
+}
+
+/// Whom a node hears of those that live, itself among them.
+fn heard<'a>(
+    nodes: &'a BTreeMap<NodeName, Node>,
+    of: &'a NodeName,
+    lives: impl Fn(&Node) -> bool + 'a,
+    hears: impl Fn(&NodeName, &NodeName) -> bool + 'a,
+) -> impl Iterator<Item = &'a NodeName> {
+    nodes.iter().filter(move |(name, node)| lives(node) && (*name == of || hears(of, name))).map(|(name, _)| name)
 }

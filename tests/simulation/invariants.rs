@@ -115,7 +115,10 @@ impl Watch {
                     earlier.and_then(|earlier| earlier.prioritised),
                 ),
             };
-            self.nodes.insert(name.clone(), before);
+            match self.nodes.get_mut(name) {
+                Some(known) => *known = before,
+                None => drop(self.nodes.insert(name.clone(), before)),
+            }
         }
         let (hidden, most) = (model.hidden.len(), model.nodes.len() / 2);
         let serves = model.nodes.keys().any(|name| !model.hidden.contains(name) && model.etcd.serves(name));

@@ -12,9 +12,8 @@ pub(crate) static CHECK: Check = Check {
 };
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
-    let (needs, mut asked) = (case.needs(), 0);
-    let mut oldest = std::time::Duration::ZERO;
-    for (target, kind) in &needs {
+    let (mut asked, mut oldest) = (0, std::time::Duration::ZERO);
+    for (target, kind) in case.needs {
         match case.view.look(target, *kind) {
             // Nobody can give it: the requirement that reads it says so itself.
             Look::NotAsked => {}

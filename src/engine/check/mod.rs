@@ -153,6 +153,8 @@ pub struct Case<'a> {
     pub now: Now,
     /// The duration behind the check's name, where it takes one.
     pub duration: Duration,
+    /// What must be fresh ([`Case::reads`]).
+    pub needs: &'a [(Target, ProbeKind)],
 }
 
 impl Case<'_> {
@@ -181,11 +183,11 @@ impl Case<'_> {
 
     /// What must be fresh: the probes of the finding, and those of every guard and requirement.
     #[must_use]
-    pub fn needs(&self) -> Vec<(Target, ProbeKind)> {
+    pub fn reads(&self) -> Vec<(Target, ProbeKind)> {
         let finding = self.view.reads(self.playbook.when.finding, self.patient).into_iter();
         let required = self.checks().flat_map(|(check, _)| (check.needs)(self));
         let mut needs: Vec<_> = finding.chain(required).collect();
-        needs.sort();
+        needs.sort_unstable();
         needs.dedup();
         needs
     }

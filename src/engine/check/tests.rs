@@ -63,6 +63,7 @@ fn with<T>(world: &World, elsewhere: Elsewhere, sources: &[ProbeKind], look: imp
         other_run: None,
         now,
         duration: Duration::ZERO,
+        needs: &[],
     })
 }
 

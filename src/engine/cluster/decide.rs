@@ -110,15 +110,16 @@ impl Cluster {
             other_run,
             now,
             duration: std::time::Duration::ZERO,
+            needs: &[],
         };
-        let mut judgement = case.judge();
+        let mut needs = case.reads();
+        let mut judgement = Case { needs: &needs, ..case }.judge();
         let reserved = self.run.as_ref().filter(own).is_some_and(|run| run.is_reserved());
         if reserved {
             // Its own reservation is not what it must wait for; a journal that fell silent is.
             judgement.holds.retain(|hold| hold.check != "budget" || hold.lifts == Lift::Journal);
         }
-        let asked = |(_, kind): &(Target, ProbeKind)| self.settings.sources.contains(kind);
-        let needs = case.needs().into_iter().filter(asked).collect();
+        needs.retain(|(_, kind)| self.settings.sources.contains(kind));
         Judged { playbook: Arc::clone(playbook), node: node.clone(), judgement, needs }
     }
 
