@@ -17,6 +17,7 @@ pub fn settings(config: &Config, playbooks: Vec<Playbook>) -> Settings {
         sources: sources(cluster),
         armed: cluster.arm.iter().cloned().collect(),
         maintenance: cluster.maintenance.clone(),
+        thresholds: cluster.thresholds.clone(),
     };
     Settings {
         mode: config.mode,

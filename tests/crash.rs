@@ -199,7 +199,7 @@ fn child(orders: &Orders) {
                 nodes: NODES.map(str::to_owned).to_vec(),
                 sources: kinds.iter().copied().collect(),
                 armed: ["restart-kubelet".to_owned()].into(),
-                maintenance: Vec::new(),
+                ..ClusterSettings::default()
             },
         )]
         .into(),

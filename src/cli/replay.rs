@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use defib_engine::diagnosis;
 use defib_engine::playbook::Playbook;
 use defib_engine::settings::{Mode, Settings};
+use defib_engine::threshold::Thresholds;
 use defib_engine::time::{Human, Now};
 use serde_json::{Value, json};
 
 use super::{Exit, Output, complain, error_line, out, out_json};
+use crate::config::set_threshold;
 use crate::daemon::replay::{self, Decision, Difference, Played};
 use crate::journal::recording::{Header, Intended, Recording};
 use crate::playbook;
@@ -19,6 +22,7 @@ use crate::yaml::suggestion;
     defib replay /var/lib/defib/recordings/prod-I-7-20260217T031500Z.recording\n  \
     defib replay prod-I-7-*.recording --playbooks mine/\n  \
     defib replay prod-I-7-*.recording --set restart-kubelet.per-cluster='1 per 6h' --set restart-kubelet.for=2m\n  \
+    defib replay prod-I-7-*.recording --set etcd-slow-disk.fsync-from=50ms\n  \
     defib replay prod-I-7-*.recording --mode act --arm restart-kubelet\n\n\
     Exit codes: 0 no action differs, 1 one does, 2 misuse, or a file that cannot be read")]
 pub(super) struct Typed {
@@ -27,8 +31,9 @@ pub(super) struct Typed {
     /// A folder of playbooks that add to the recorded ones, or replace those of the same name
     #[arg(long, value_name = "DIR")]
     playbooks: Option<PathBuf>,
-    /// Change one figure of a playbook: for, per-node, per-cluster, cooldown or veto, written as in its file
-    #[arg(long, value_name = "PLAYBOOK.KEY=VALUE")]
+    /// Change one figure: of a playbook (for, per-node, per-cluster, cooldown, veto) or of a finding (its thresholds,
+    /// opens-after, closes-after), written as in their files
+    #[arg(long, value_name = "NAME.KEY=VALUE")]
     set: Vec<String>,
     /// The mode, in place of the recorded one
     #[arg(long, value_parser = mode, value_name = "MODE")]
@@ -84,18 +89,23 @@ fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Vec<String>), Ve
             Some(_) => {}
         }
     }
+    let mut thresholds = header.settings.0.thresholds.clone();
     for wish in &typed.set {
-        match set(wish, &mut playbooks) {
+        match set(wish, &mut playbooks, &mut thresholds) {
             Ok(change) => changes.push(change),
             Err(problem) => problems.push(problem),
         }
     }
     let names: Vec<&str> = playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
     problems.extend(typed.arm.iter().filter(|name| !names.contains(&name.as_str())).map(|name| unknown(name, &names)));
+    let misfits =
+        diagnosis::ALL.iter().flat_map(|rule| thresholds.misfits(rule).into_iter().map(|one| (rule.name, one)));
+    problems.extend(misfits.map(|(finding, misfit)| format!("defib: --set {finding}: {misfit}")));
     if !problems.is_empty() {
         return Err(problems);
     }
     let mut settings = replay::settings(header, playbooks);
+    settings.clusters.values_mut().for_each(|cluster| cluster.thresholds = thresholds.clone());
     if let Some(mode) = typed.mode.filter(|mode| *mode != header.mode) {
         changes.push(format!("mode {mode} in place of {}", header.mode));
         settings.mode = mode;
@@ -111,11 +121,15 @@ fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Vec<String>), Ve
 }
 
 /// Changes one figure, and says so.
-fn set(wish: &str, playbooks: &mut [Playbook]) -> Result<String, String> {
+fn set(wish: &str, playbooks: &mut [Playbook], thresholds: &mut Thresholds) -> Result<String, String> {
     let parts = wish.split_once('=').and_then(|(path, value)| Some((path.rsplit_once('.')?, value)));
     let Some(((name, key), value)) = parts else {
-        return Err(format!("defib: --set {wish:?} is not PLAYBOOK.KEY=VALUE, such as restart-kubelet.for=2m"));
+        return Err(format!("defib: --set {wish:?} is not NAME.KEY=VALUE, such as restart-kubelet.for=2m"));
     };
+    if let Some(rule) = diagnosis::rule(name) {
+        set_threshold(thresholds, rule, key, value).map_err(|problem| format!("defib: --set {problem}"))?;
+        return Ok(format!("{name}: {key} is {value}"));
+    }
     let names: Vec<String> = playbooks.iter().map(|playbook| playbook.name.clone()).collect();
     let Some(playbook) = playbooks.iter_mut().find(|playbook| playbook.name == name) else {
         return Err(unknown(name, &names.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -126,7 +140,10 @@ fn set(wish: &str, playbooks: &mut [Playbook]) -> Result<String, String> {
 
 fn unknown(name: &str, names: &[&str]) -> String {
     let hint = suggestion(name, names.iter().copied());
-    format!("defib: no playbook {name} in the recording; there are {}{hint}", names.join(", "))
+    format!(
+        "defib: no playbook {name} in the recording, and no finding; there are the playbooks {}{hint}",
+        names.join(", ")
+    )
 }
 
 fn tell(recording: &Recording, changes: &[String], played: &Played) {

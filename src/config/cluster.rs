@@ -7,8 +7,10 @@ use super::lifeline::{self, Places};
 use super::maintenance;
 use super::read::path;
 use super::snapshots;
+use super::thresholds;
 use super::{Cluster, Credential, EtcdMetrics, Node, Ports, Talos};
 use crate::yaml::{self, Map, Place, Walk};
+use defib_engine::threshold::Thresholds;
 
 /// An etcd with more voters than this is slower and no safer, and no control plane has more.
 const NODES_MAX: usize = 9;
@@ -29,8 +31,9 @@ pub(super) struct Read {
     pub(super) lifeline_places: Places,
 }
 
-/// Reads one entry. What could not be read is left out of the result, and is a problem in `walk`.
-pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<Read> {
+/// Reads one entry. What could not be read is left out of the result, and is a problem in `walk`. `usual`: the thresholds of
+/// the whole file.
+pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path, usual: &Thresholds) -> Option<Read> {
     let keys = [
         "name",
         "vip",
@@ -44,6 +47,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
         "talos",
         "snapshots",
         "lifeline",
+        "thresholds",
     ];
     let map = walk.map(node, "a cluster", &keys)?;
     let name_node = walk.required(&map, "name");
@@ -53,6 +57,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
     let nodes = walk.required(&map, "nodes").map_or_else(Vec::new, |node| nodes(walk, node, vip));
     let armed = map.get("arm").map_or_else(Vec::new, |node| arm(walk, node));
     let maintenance = map.get("maintenance").map_or_else(Vec::new, |node| maintenance::read(walk, node));
+    let thresholds = map.get("thresholds").map_or_else(|| usual.clone(), |node| thresholds::read(walk, node, usual));
     let asked = map.get("kubernetes").is_some();
     let lifeline = map.get("lifeline").map(|node| lifeline::read(walk, node, folder, asked));
     let (lifeline, lifeline_places) = lifeline.unwrap_or_default();
@@ -79,6 +84,7 @@ pub(super) fn read(walk: &Walk<'_>, node: &yaml::Node, folder: &Path) -> Option<
             talos: talos(walk, &map, folder),
             arm,
             maintenance,
+            thresholds,
             snapshots,
             lifeline,
         },

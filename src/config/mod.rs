@@ -9,6 +9,7 @@ mod lifeline;
 mod maintenance;
 mod read;
 mod snapshots;
+mod thresholds;
 
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,11 @@ use std::path::PathBuf;
 
 pub use defib_engine::maintenance::Maintenance;
 pub use defib_engine::settings::Mode;
+use defib_engine::threshold::Thresholds;
 pub use lifeline::{Kubeconfig, Lifeline};
 pub use read::{read, read_with};
 pub use snapshots::Schedule;
+pub use thresholds::set as set_threshold;
 
 /// A whole `defib.yaml`, validated.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub struct Cluster {
     pub arm: Vec<String>,
     /// When nothing, or nothing disruptive, is started by itself; at most 16.
     pub maintenance: Vec<Maintenance>,
+    /// Figures and waits of findings that differ from the usual: the file's, and over them the cluster's own.
+    pub thresholds: Thresholds,
     /// When snapshots of etcd are taken, and where they are kept; none: none are.
     pub snapshots: Option<Schedule>,
     /// The way to the API servers past the virtual address; none: there is none.

@@ -7,6 +7,7 @@
 //! names: [ops.example]         # of the dashboard, besides the loopback's own; none where it is left out
 //! playbooks: playbooks         # folder; none where it is left out
 //! canaries: ["192.0.2.254:9"]
+//! thresholds: { host-busy: { raised-above-percent: 90 } }      # of every cluster; a cluster's own go before
 //! clusters:
 //!   - name: lab
 //!     vip: 192.0.2.100:6443    # port 6443 where it is left out
@@ -28,10 +29,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use defib_engine::playbook::Playbook;
+use defib_engine::threshold::Thresholds;
 
 use super::cluster::{self, Read};
 use super::lifeline::{Lifeline, Places};
+use super::thresholds;
 use super::{Cluster, Config, Mode};
+use crate::playbook::too_short;
 use crate::yaml::{self, Map, Node, Place, Problems, Walk};
 
 /// The file may be so large.
@@ -68,13 +72,17 @@ pub fn read_with(
     let loaded = load(read.as_ref().and_then(|(config, _)| config.playbooks.as_deref()));
     if let (Ok(playbooks), Some((_, armed))) = (&loaded, &read) {
         let names = || playbooks.iter().map(|playbook| playbook.name.as_str());
-        for (name, place) in armed {
+        for (name, place, thresholds) in armed {
             let known = |name: &str| playbooks.iter().find(|playbook| playbook.name == name);
             let playbook = walk.word(*place, name, "playbook", known, names());
             if playbook.is_some_and(Playbook::only_by_hand) {
                 let text =
                     format!("{name} erases what a machine keeps: it cannot be armed, only asked for (defib recover)");
                 walk.problem(*place, text);
+            }
+            let short = playbook.and_then(|playbook| too_short(&playbook.steps, &playbook.verify, thresholds));
+            if let Some(why) = short {
+                walk.problem(*place, format!("{name} could never be verified: {why}"));
             }
         }
     }
@@ -88,12 +96,12 @@ pub fn read_with(
     }
 }
 
-/// The playbooks that are armed anywhere, each with its place.
-type Armed = Vec<(String, Place)>;
+/// The playbooks that are armed anywhere, each with its place and what its cluster's findings are judged by.
+type Armed = Vec<(String, Place, Thresholds)>;
 
 fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     let root = yaml::parse(walk)?;
-    let keys = ["mode", "journal", "listen", "names", "playbooks", "canaries", "clusters"];
+    let keys = ["mode", "journal", "listen", "names", "playbooks", "canaries", "thresholds", "clusters"];
     let map = walk.map(&root, "the file", &keys)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let path = |key: &str| map.get(key).and_then(|node| walk.text(node, key)).map(|text| folder.join(text));
@@ -101,15 +109,18 @@ fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     let listen = map.get("listen").map_or(Some(LISTEN), |node| listen(walk, node));
     let names = map.get("names").map_or_else(Vec::new, |node| names(walk, node));
     let canaries = map.get("canaries").map_or_else(Vec::new, |node| canaries(walk, node));
+    let usual = Thresholds::default();
+    let usual = map.get("thresholds").map_or(usual.clone(), |node| thresholds::read(walk, node, &usual));
     let journal = path("journal").unwrap_or_else(|| folder.join("journal"));
     let playbooks = path("playbooks");
-    let read = walk.required(&map, "clusters").map_or_else(Vec::new, |node| clusters(walk, node, folder));
+    let read = walk.required(&map, "clusters").map_or_else(Vec::new, |node| clusters(walk, node, folder, &usual));
     across(walk, &read, &canaries, listen);
 
     let mut armed = Vec::new();
     let mut clusters: Vec<Cluster> = Vec::new();
     for read in read {
-        armed.extend(read.cluster.arm.iter().cloned().zip(read.arm_places));
+        let arm = read.cluster.arm.iter().cloned().zip(read.arm_places);
+        armed.extend(arm.map(|(name, place)| (name, place, read.cluster.thresholds.clone())));
         clusters.push(read.cluster);
     }
     let canaries = canaries.into_iter().map(|(address, _)| address).collect();
@@ -171,7 +182,7 @@ fn canaries(walk: &Walk<'_>, node: &Node) -> Vec<(SocketAddr, Place)> {
     canaries
 }
 
-fn clusters(walk: &Walk<'_>, node: &Node, folder: &Path) -> Vec<Read> {
+fn clusters(walk: &Walk<'_>, node: &Node, folder: &Path, usual: &Thresholds) -> Vec<Read> {
     let items = walk.list(node, "clusters").unwrap_or_default();
     if items.is_empty() {
         walk.problem(node.place, "clusters is empty; at least one is watched".to_owned());
@@ -180,7 +191,7 @@ fn clusters(walk: &Walk<'_>, node: &Node, folder: &Path) -> Vec<Read> {
         walk.problem(node.place, format!("{} clusters are more than {CLUSTERS_MAX}", items.len()));
         return Vec::new();
     }
-    items.iter().filter_map(|item| cluster::read(walk, item, folder)).collect()
+    items.iter().filter_map(|item| cluster::read(walk, item, folder, usual)).collect()
 }
 
 /// What only shows where the clusters lie side by side. One machine in two clusters would have two budgets.

@@ -166,7 +166,7 @@ clusters:
             "15:11: a credential is a map of ca, certificate, key",
             "16:12: talos lacks the key \"talosconfig\"",
             "17:5: a cluster lacks the key \"nodes\"",
-            "18:5: a cluster is a map of name, vip, arm, maintenance, ports, nodes, kubernetes, etcd, etcd-metrics, talos, snapshots, lifeline",
+            "18:5: a cluster is a map of name, vip, arm, maintenance, ports, nodes, kubernetes, etcd, etcd-metrics, talos, snapshots, lifeline, thresholds",
         ]
     );
 }
@@ -292,6 +292,68 @@ fn a_schedule_of_snapshots_is_read_and_every_mistake_in_one_found() {
         let found = problems(with(lines)).join("\n");
         assert!(found.contains(expected), "{expected}\n{found}");
     }
+}
+
+#[test]
+fn thresholds_of_the_file_and_of_a_cluster_are_read() {
+    let lines = "    thresholds:\n      etcd-slow-disk: { fsync-from: 50ms }\n      host-busy: { opens-after: 2m }\nthresholds:\n  \
+                 host-busy: { raised-above-percent: 90.5, clear-below-percent: 85 }\n  etcd-slow-disk: { fsync-from: 1s }";
+    let config = read_text(with(lines)).unwrap();
+    let all: Vec<_> = config.clusters[0].thresholds.all().collect();
+    let busy = defib_engine::diagnosis::rule("host-busy").unwrap();
+    assert_eq!(
+        all,
+        [
+            ("etcd-slow-disk", "fsync-from", 0.05),
+            ("host-busy", "clear-below-percent", 85.0),
+            ("host-busy", "raised-above-percent", 90.5),
+            ("host-busy", "opens-after", 120.0),
+            ("host-busy", "closes-after", busy.timing.close_after.as_secs_f64()),
+        ]
+    );
+}
+
+#[test]
+fn every_mistake_of_the_thresholds_is_found() {
+    let lines = "thresholds:\n  host-bussy: { opens-after: 1s }\n  host-busy: { raised-above-percent: 70, opens-after: 2h, limit: 3 }\n  \
+                 etcd-starved: { heartbeats-late: 2.5 }\n  etcd-slow-disk: { fsync-from: 100, commit-from: 2h }\n  \
+                 machine-flapping: { boots: 0 }\n  apiserver-slow: fast\n  host-starved: { raised-from-percent: NaN }";
+    let found = problems(with(lines)).join("\n");
+    for expected in [
+        "thresholds has no key \"host-bussy\"; did you mean \"host-busy\"",
+        "host-busy: clear-below-percent must be at most as high as raised-above-percent",
+        "host-busy: opens-after \"2h\" is not a duration from 0s to 1h",
+        "a finding has no key \"limit\"",
+        "etcd-starved: heartbeats-late \"2.5\" is not a whole number",
+        "etcd-slow-disk: fsync-from \"100\" is not a duration such as 500ms",
+        "etcd-slow-disk: commit-from \"2h\" is not between 1ms and 1m",
+        "machine-flapping: boots \"0\" is not between 1 and 64",
+        "a finding is a map of",
+        "host-starved: raised-from-percent \"NaN\" is not a number",
+    ] {
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
+}
+
+#[test]
+fn a_wait_that_no_armed_playbook_could_be_verified_in_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("defib.yaml");
+    let load = |given: Option<&Path>| crate::playbook::load(crate::playbook::SHIPPED, given);
+    std::fs::write(
+        &file,
+        with("    arm: [restart-kubelet]\n    thresholds: { apiserver-down: { closes-after: 30m } }"),
+    )
+    .unwrap();
+    let shown = read_with(&file, load).unwrap_err();
+    assert_eq!(shown.0.len(), 1, "{shown}");
+    assert!(shown.0[0].text.starts_with("restart-kubelet could never be verified: within 3m is shorter"), "{shown}");
+    std::fs::write(
+        &file,
+        with("    arm: [restart-kubelet]\n    thresholds: { apiserver-down: { closes-after: 10s } }"),
+    )
+    .unwrap();
+    assert!(read_with(&file, load).is_ok());
 }
 
 #[test]

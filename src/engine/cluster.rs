@@ -290,7 +290,7 @@ impl Cluster {
     }
 
     fn timing(&self, rule: &Rule) -> Timing {
-        if self.seen_once { Timing::ms(0, 0) } else { rule.timing }
+        if self.seen_once { Timing::ms(0, 0) } else { self.settings.thresholds.timing(rule) }
     }
 
     fn view(&self, now: Now, elsewhere: Elsewhere) -> View<'_> {

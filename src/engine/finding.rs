@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::latch::Timing;
 use crate::observation::{NodeName, ProbeKind};
+use crate::threshold::Threshold;
 use crate::view::View;
 
 /// How much a finding means.
@@ -132,8 +133,10 @@ pub struct Rule {
     pub reads: &'static [ProbeKind],
     /// What can be behind it.
     pub explained_by: &'static [Because],
-    /// How long the verdict must last.
+    /// How long the verdict must last, where nothing else is set.
     pub timing: Timing,
+    /// The figures that it judges by.
+    pub thresholds: &'static [&'static Threshold],
     /// The judgement: stateless, given everything known and whether the finding is open (for hysteresis by value).
     pub assess: fn(&View<'_>, &Subject, bool) -> Verdict,
 }

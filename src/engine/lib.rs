@@ -36,6 +36,7 @@ pub mod route;
 mod run;
 pub mod settings;
 pub mod status;
+pub mod threshold;
 pub mod time;
 mod tracked;
 pub mod view;

@@ -7,6 +7,7 @@ use crate::check::Guards;
 use crate::maintenance::Maintenance;
 use crate::observation::{ClusterId, NodeName, ProbeKind};
 use crate::playbook::Playbook;
+use crate::threshold::Thresholds;
 
 /// May the program act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,4 +61,6 @@ pub struct ClusterSettings {
     pub armed: BTreeSet<String>,
     /// When less is done.
     pub maintenance: Vec<Maintenance>,
+    /// Figures and waits of findings that differ from the usual.
+    pub thresholds: Thresholds,
 }

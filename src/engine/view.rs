@@ -14,6 +14,7 @@ use crate::observation::{
     TalosServices, Target, VirtualMachine, Why,
 };
 use crate::settings::ClusterSettings;
+use crate::threshold::Threshold;
 use crate::time::{Human, Tick, UnixMs};
 use crate::window::{EtcdWindow, Windows};
 
@@ -251,6 +252,24 @@ impl<'a> View<'a> {
                 }
             }
         }
+    }
+
+    /// What counts for a figure of a finding, in its own unit.
+    #[must_use]
+    pub fn threshold(&self, threshold: &Threshold) -> f64 {
+        self.settings.thresholds.of(threshold)
+    }
+
+    /// The same as a whole number.
+    #[must_use]
+    pub fn count(&self, threshold: &Threshold) -> u64 {
+        self.settings.thresholds.count(threshold)
+    }
+
+    /// The same as a time.
+    #[must_use]
+    pub fn time(&self, threshold: &Threshold) -> Duration {
+        self.settings.thresholds.time(threshold)
     }
 
     /// What a rule reads where its finding concerns this node: of the node, of the cluster, or of every node of it.

@@ -64,6 +64,7 @@ impl Scene {
             arm: Vec::new(),
             snapshots: None,
             maintenance: Vec::new(),
+            thresholds: defib_engine::threshold::Thresholds::default(),
             lifeline: Some(Lifeline { listen: Some(address), connections, kubeconfig: None }),
         };
         let saved = BTreeMap::from([("prod".to_owned(), route)]);

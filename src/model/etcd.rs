@@ -80,9 +80,8 @@ impl Etcd {
         };
         let group = |of: &NodeName| -> BTreeSet<NodeName> { heard(nodes, of, lives, hears).cloned().collect() };
         let quorum = nodes.len() / 2 + 1;
-        let may_lead = |name: &NodeName| {
-            nodes.get(name).is_some_and(lives) && heard(nodes, name, lives, hears).count() >= quorum
-        };
+        let may_lead =
+            |name: &NodeName| nodes.get(name).is_some_and(lives) && heard(nodes, name, lives, hears).count() >= quorum;
         // A leader whose disk or CPU is too slow loses its followers every few seconds.
         let weak = |name: &NodeName| nodes.get(name).is_some_and(|node| node.ills.starved || node.ills.slow_disk);
         let flaps = self.leader.as_ref().is_some_and(weak) && now >= self.next_flap;

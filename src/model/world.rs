@@ -70,7 +70,7 @@ pub fn settings(nodes: u64, mode: Mode, playbooks: Vec<Playbook>) -> Settings {
         nodes: (1..=nodes).map(|number| format!("cp{number}")).collect(),
         sources: sources.collect(),
         armed: playbooks.iter().filter(|one| !one.only_by_hand()).map(|one| one.name.clone()).collect(),
-        maintenance: Vec::new(),
+        ..ClusterSettings::default()
     };
     Settings {
         mode,

@@ -164,6 +164,7 @@ fn cluster(
         arm: Vec::new(),
         snapshots: None,
         maintenance: Vec::new(),
+        thresholds: defib_engine::threshold::Thresholds::default(),
         lifeline: None,
     }
 }

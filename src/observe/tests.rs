@@ -25,6 +25,7 @@ fn cluster(world: &World, apiserver: u16) -> Cluster {
         arm: Vec::new(),
         snapshots: None,
         maintenance: Vec::new(),
+        thresholds: defib_engine::threshold::Thresholds::default(),
         lifeline: None,
     }
 }

@@ -18,6 +18,7 @@ use defib_engine::playbook::Playbook;
 
 use crate::yaml::{self, Place, Problem, Problems};
 
+pub(crate) use read::too_short;
 pub use read::{parse, set};
 pub use schema::schema;
 

@@ -23,6 +23,7 @@ use defib_engine::check;
 use defib_engine::diagnosis;
 use defib_engine::finding::Rule;
 use defib_engine::playbook::{self, Action, ActionClass, Limit, Limits, Playbook, Requirement, Shape, Verify, When};
+use defib_engine::threshold::Thresholds;
 use defib_engine::time::Human;
 
 use super::Sheet;
@@ -106,7 +107,7 @@ fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
         walk.problem(*cooldown, text);
     }
     if let (Some(steps), Some((verify, within))) = (&steps, &verify) {
-        long_enough(walk, steps, verify, *within);
+        too_short(steps, verify, &Thresholds::default()).into_iter().for_each(|why| walk.problem(*within, why));
     }
     let steps = steps?;
     let disruptive = steps.iter().any(|step| step.class() >= ActionClass::Disruptive);
@@ -122,28 +123,25 @@ fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
     Some((playbook, place(when_node), place(otherwise_node)))
 }
 
-/// A verification that ends before the action can have worked, and have been seen to, only ever fails.
-fn long_enough(walk: &Walk<'_>, steps: &[Action], verify: &Verify, within: Place) {
-    let Some(slowest) = steps.iter().max_by_key(|step| step.settles_within()) else { return };
+/// Why a verification ends before the action can have worked, and have been seen to: such a one only ever fails.
+pub(crate) fn too_short(steps: &[Action], verify: &Verify, thresholds: &Thresholds) -> Option<String> {
+    let slowest = steps.iter().max_by_key(|step| step.settles_within())?;
     let seen = |rule: &&'static Rule| {
-        rule.timing.close_after + rule.reads.iter().map(|kind| kind.every()).max().unwrap_or_default()
+        let read_every = rule.reads.iter().map(|kind| kind.every()).max().unwrap_or_default();
+        (rule.name, thresholds.timing(rule).close_after + read_every)
     };
-    let Some((slow, seen)) = verify.cleared.iter().map(|rule| (rule.name, seen(rule))).max_by_key(|(_, seen)| *seen)
-    else {
-        return;
-    };
+    let (slow, seen) = verify.cleared.iter().map(seen).max_by_key(|(_, seen)| *seen)?;
     let least = slowest.settles_within() + seen;
-    if verify.within < least {
-        let text = format!(
+    (verify.within < least).then(|| {
+        format!(
             "within {} is shorter than {}: {slowest} takes {} to work, and {} {} to be seen gone",
             Human(verify.within),
             Human(least),
             Human(slowest.settles_within()),
             slow,
             Human(seen)
-        );
-        walk.problem(within, text);
-    }
+        )
+    })
 }
 
 /// `0s` for none.

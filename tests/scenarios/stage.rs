@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use defib_engine::command::{Ask, Command, Pause, PauseKind, Recover, Reply};
+use defib_engine::diagnosis;
 use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Ready, Saved, Step};
 use defib_engine::fleet::Fleet;
 use defib_engine::ledger::Reservation;
@@ -103,6 +104,10 @@ impl Stage {
                 ["once"] => settings.seen_once = true,
                 ["armed", names @ ..] => own.armed = names.iter().map(ToString::to_string).collect(),
                 ["maintenance", day, from, "to", to, hold] => own.maintenance.push(window(day, from, to, hold)?),
+                ["threshold", finding, key, value] => {
+                    let rule = diagnosis::rule(finding).ok_or_else(|| format!("no finding is called {finding}"))?;
+                    defib::config::set_threshold(&mut own.thresholds, rule, key, value)?;
+                }
                 ["without", kinds @ ..] => {
                     for name in kinds {
                         let kind = ProbeKind::named(name).ok_or_else(|| format!("no probe is called {name}"))?;

@@ -33,7 +33,7 @@ fn page(title: &str, write: impl FnOnce(&mut String)) -> String {
 }
 
 fn findings(page: &mut String) {
-    page.push_str("\nFrom the ground up; each is shown at work by a file of `tests/scenarios`. A verdict must last for *opens after* before the\nfinding opens, and be gone for *closes after* before it closes; what cannot be told opens nothing and closes nothing.\n");
+    page.push_str("\nFrom the ground up; each is shown at work by a file of `tests/scenarios`. A verdict must last for *opens after* before the\nfinding opens, and be gone for *closes after* before it closes; what cannot be told opens nothing and closes nothing.\n\nEvery figure is the usual one, with where it comes from. A configuration sets others under `thresholds:`, for all clusters or for\none, the waits as `opens-after` and `closes-after` (0s to 1h):\n\n    thresholds:\n      host-busy: { raised-above-percent: 90, clear-below-percent: 85, opens-after: 2m }\n");
     for rule in diagnosis::ALL {
         let Rule { name, meaning, layer, class, scope, .. } = rule;
         let _ = write!(page, "\n## {name}\n\n{}\n\n", sentence(meaning));
@@ -48,6 +48,14 @@ fn findings(page: &mut String) {
         row(page, "explained by", &list(rule.explained_by.iter().map(because)));
         row(page, "opens after", &time(rule.timing.open_after));
         row(page, "closes after", &time(rule.timing.close_after));
+        for one in rule.thresholds {
+            let span = format!("{} to {}", one.show(one.least), one.show(one.most));
+            row(
+                page,
+                &format!("`{}`", one.name),
+                &format!("{} (may be set: {span}); {}", one.show(one.usual), one.source),
+            );
+        }
     }
 }
 

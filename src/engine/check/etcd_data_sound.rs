@@ -26,7 +26,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         unless_told(case, &CHECK, alarm, finding)?;
     }
     let filesystems = case.view.filesystems(case.patient).unwrap_or_default();
-    if let Some(full) = filesystems.iter().find(|one| disk_full::is_full(one)) {
+    if let Some(full) = filesystems.iter().find(|one| disk_full::is_full(&case.view, one)) {
         let text = format!("{}: {}", case.patient, disk_low::words(full));
         return Err(Hold { check: CHECK.name, text, lifts: Lift::Clears(disk_full::RULE.name) });
     }

@@ -18,14 +18,18 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
-    let (moves, within) = (flapping::moves(&case.view), Human(flapping::WITHIN));
+    let (moves, within) = (flapping::moves(&case.view), case.view.time(&flapping::WITHIN));
+    let limit = usize::try_from(case.view.count(&flapping::MOVES)).unwrap_or(usize::MAX);
     let count = moves.len();
-    // The last of the newest four grows old: then there are three.
-    match moves.iter().rev().nth(flapping::MOVES - 1) {
-        None => Ok(format!("the virtual address moved {count} times within {within}")),
+    // The last of the newest so many grows old: then there is one less.
+    match moves.iter().rev().nth(limit.saturating_sub(1)) {
+        None => Ok(format!("the virtual address moved {count} times within {}", Human(within))),
         Some(at) => {
-            let text = format!("the virtual address moved {count} times within {within}: a release would be one more");
-            Err(Hold { check: CHECK.name, text, lifts: Lift::At(*at + flapping::WITHIN) })
+            let text = format!(
+                "the virtual address moved {count} times within {}: a release would be one more",
+                Human(within)
+            );
+            Err(Hold { check: CHECK.name, text, lifts: Lift::At(*at + within) })
         }
     }
 }

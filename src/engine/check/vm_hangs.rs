@@ -36,7 +36,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         return hold(format!("the member of {patient} serves"), Lift::Patient);
     }
     // A guest that does little may be one that gets little.
-    if host.cpu_percent >= busy::RAISED_ABOVE {
+    if host.cpu_percent >= case.view.threshold(&busy::RAISED_ABOVE) {
         let text = format!("{} is at {:.0} %: {patient} may be starved, not hung", host.name, host.cpu_percent);
         return hold(text, Lift::Patient);
     }

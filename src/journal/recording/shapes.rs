@@ -2,8 +2,12 @@
 //!
 //! Left out: what comes out of it; that is told by the journal's own rows.
 
+use std::time::Duration;
+
 use defib_engine::command::{Ask, Command, Pause, PauseKind, Recover};
+use defib_engine::diagnosis;
 use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Saved};
+use defib_engine::latch::Timing;
 use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
@@ -15,6 +19,7 @@ use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Outcome, StepId};
 use defib_engine::route::Route;
 use defib_engine::settings::{ClusterSettings, Mode};
+use defib_engine::threshold::{CLOSES_AFTER, OPENS_AFTER, Thresholds};
 use serde_json::{Map, Value};
 
 use super::shape::{Misshapen, Shape, field, fields, tag, tagged, variants};
@@ -95,13 +100,47 @@ fields! {
     ObserverHealth { late, pause_file }
     Command { id, by, ask }
     Recover { cluster, playbook, node, plan, waive_for, pass_limits }
-    ClusterSettings { nodes, sources, armed, maintenance }
+    ClusterSettings { nodes, sources, armed, maintenance, thresholds }
     Maintenance { days, from, length, offset_minutes, holds, words }
     Saved { reservations, last_incident, last_run, routes, pauses, acks }
     Reservation { cluster, node, playbook, run, class, at, age, ended }
     Route { direct, direct_since, ready, suspect }
     Pause { kind, by, reason, since, until, holds }
     Ack { cluster, playbook, node }
+}
+
+/// By finding and name, figures and waits alike; none is written where nothing is set, nor was by an older program.
+impl Shape for Thresholds {
+    fn put(&self) -> Value {
+        let one =
+            |(finding, name, value): (&str, &str, f64)| Value::Array(vec![finding.into(), name.into(), value.put()]);
+        Value::Array(self.all().map(one).collect())
+    }
+
+    fn take(value: &Value) -> Result<Self, Misshapen> {
+        let mut thresholds = Thresholds::default();
+        let Value::Array(all) = value else {
+            return if value.is_null() { Ok(thresholds) } else { Err(Misshapen::new("not a list")) };
+        };
+        for one in all {
+            let [Value::String(finding), Value::String(name), value] = one.as_array().map_or(&[][..], Vec::as_slice)
+            else {
+                return Err(Misshapen::new("neither a finding, a name nor a figure"));
+            };
+            let rule =
+                diagnosis::rule(finding).ok_or_else(|| Misshapen::new(format!("there is no finding {finding}")))?;
+            let value = f64::take(value)?;
+            let time = Duration::try_from_secs_f64(value).map_err(|_| Misshapen::new("no time"));
+            let (known, timing) = (rule.thresholds.iter().find(|known| known.name == name), thresholds.timing(rule));
+            match (known, name.as_str()) {
+                (Some(threshold), _) => thresholds.set(threshold, value),
+                (None, OPENS_AFTER) => thresholds.wait(rule, Timing { open_after: time?, ..timing }),
+                (None, CLOSES_AFTER) => thresholds.wait(rule, Timing { close_after: time?, ..timing }),
+                (None, _) => return Err(Misshapen::new(format!("{finding} has no {name}"))),
+            }
+        }
+        Ok(thresholds)
+    }
 }
 
 impl Shape for StepId {

@@ -59,6 +59,7 @@ impl Desk {
             arm: Vec::new(),
             snapshots: None,
             maintenance: Vec::new(),
+            thresholds: defib_engine::threshold::Thresholds::default(),
             lifeline: Some(Lifeline { listen: None, connections: 1, kubeconfig: Some(kubeconfig) }),
         };
         Desk { folder, cluster }

@@ -19,6 +19,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::TalosContainers],
     explained_by: CAUSES,
     timing: TIMING,
+    thresholds: &[],
     assess: |view, _: &Subject, was_open| nobody_runs(view, "kube-controller-manager", was_open),
 };
 

@@ -30,6 +30,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("machine-memory-short", Relation::SameNode),
     ],
     timing: Timing::ms(0, 3_000),
+    thresholds: &[],
     assess,
 };
 

@@ -30,6 +30,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // A crash-looping one is up for moments; it counts as down until it stayed for 3 s.
     timing: Timing::ms(300, 3_000),
+    thresholds: &[],
     assess,
 };
 

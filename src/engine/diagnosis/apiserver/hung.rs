@@ -23,6 +23,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // Asked twice by then: the burst that its first silence begins asks again at once.
     timing: Timing::ms(1_000, 1_000),
+    thresholds: &[],
     assess,
 };
 

@@ -24,6 +24,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // One that starts is not ready for about 3 s.
     timing: Timing::ms(4_000, 1_000),
+    thresholds: &[],
     assess,
 };
 

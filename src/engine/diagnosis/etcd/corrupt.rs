@@ -16,6 +16,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::EtcdStatus],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(0, 1_000),
+    thresholds: &[],
     assess,
 };
 

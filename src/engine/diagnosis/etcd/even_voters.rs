@@ -17,6 +17,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::EtcdMembers],
     explained_by: &[],
     timing: Timing::ms(60_000, 10_000),
+    thresholds: &[],
     assess,
 };
 

@@ -8,6 +8,7 @@ use crate::figures::ELECTIONS_OVER;
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Side, Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -26,16 +27,37 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("etcd-starved", Relation::SomeNode),
     ],
     timing: Timing::ms(0, 0),
+    thresholds: &[&ELECTIONS, &CLEAR_BELOW],
     assess,
 };
 
-const ELECTIONS: u64 = 4;
-const CLEAR_BELOW: u64 = 2;
+pub(crate) static ELECTIONS: Threshold = Threshold {
+    finding: "etcd-leader-flapping",
+    name: "elections",
+    usual: 4.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 64.0,
+    beside: None,
+    source: "etcd's mixin, etcdHighNumberOfLeaderChanges: 4 within 15 minutes",
+};
+
+pub(crate) static CLEAR_BELOW: Threshold = Threshold {
+    finding: "etcd-leader-flapping",
+    name: "clear-below",
+    usual: 2.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 64.0,
+    beside: Some(Side::AtMost(&ELECTIONS)),
+    source: "half of what opens it",
+};
 
 fn assess(view: &View<'_>, _: &Subject, was_open: bool) -> Verdict {
     let elections = view.world.windows.elections_since(view.now - ELECTIONS_OVER);
-    if elections >= if was_open { CLEAR_BELOW } else { ELECTIONS } {
-        return Verdict::Raised(format!("{elections} elections within {} (limit {ELECTIONS})", Human(ELECTIONS_OVER)));
+    let limit = view.count(&ELECTIONS);
+    if elections >= if was_open { view.count(&CLEAR_BELOW) } else { limit } {
+        return Verdict::Raised(format!("{elections} elections within {} (limit {limit})", Human(ELECTIONS_OVER)));
     }
     if view.nodes().iter().any(|node| view.etcd_status(node).is_some()) {
         return Verdict::Clear;

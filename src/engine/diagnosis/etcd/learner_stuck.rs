@@ -19,6 +19,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("etcd-no-leader", Relation::Cluster),
     ],
     timing: Timing::ms(600_000, 1_000),
+    thresholds: &[],
     assess,
 };
 

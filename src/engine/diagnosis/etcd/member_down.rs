@@ -18,6 +18,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("machine-disk-full", Relation::SameNode),
     ],
     timing: Timing::ms(300, 1_000),
+    thresholds: &[],
     assess,
 };
 

@@ -20,6 +20,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::EtcdStatus, ProbeKind::EtcdMembers],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(30_000, 5_000),
+    thresholds: &[],
     assess,
 };
 

@@ -17,6 +17,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::EtcdMetrics, ProbeKind::EtcdStatus],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(60_000, 10_000),
+    thresholds: &[],
     assess,
 };
 

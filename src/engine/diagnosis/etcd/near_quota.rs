@@ -6,6 +6,7 @@
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Side, Threshold, Unit};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -20,13 +21,32 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("etcd-fragmented", Relation::SameNode),
     ],
     timing: Timing::ms(0, 10_000),
+    thresholds: &[&RAISED_FROM, &CLEAR_BELOW],
     assess,
 };
 
-/// Percent of the quota.
-const RAISED_FROM: f64 = 90.0;
-/// Percent of the quota.
-const CLEAR_BELOW: f64 = 85.0;
+pub(crate) static RAISED_FROM: Threshold = Threshold {
+    finding: "etcd-near-quota",
+    name: "raised-from-percent",
+    usual: 90.0,
+    unit: Unit::Percent,
+    least: 1.0,
+    most: 100.0,
+    beside: None,
+    source: "etcd's mixin, etcdDatabaseQuotaLowSpace, is critical at 95 %",
+};
+
+pub(crate) static CLEAR_BELOW: Threshold = Threshold {
+    finding: "etcd-near-quota",
+    name: "clear-below-percent",
+    usual: 85.0,
+    unit: Unit::Percent,
+    least: 0.0,
+    most: 100.0,
+    beside: Some(Side::AtMost(&RAISED_FROM)),
+    source: "a twentieth less than what opens it",
+};
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
@@ -38,9 +58,10 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
         return Verdict::Unknown("etcd.metrics: size and quota are not told".to_owned());
     };
     let percent = 100.0 * size / quota;
-    if percent < if was_open { CLEAR_BELOW } else { RAISED_FROM } {
+    let limit = view.threshold(&RAISED_FROM);
+    if percent < if was_open { view.threshold(&CLEAR_BELOW) } else { limit } {
         return Verdict::Clear;
     }
     let (size, quota) = (size / MIB, quota / MIB);
-    Verdict::Raised(format!("{size:.0} MiB of {quota:.0} MiB, {percent:.0} % (limit {RAISED_FROM:.0} %)"))
+    Verdict::Raised(format!("{size:.0} MiB of {quota:.0} MiB, {percent:.0} % (limit {limit:.0} %)"))
 }

@@ -24,6 +24,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // An election takes one to two election timeouts of 1 s.
     timing: Timing::ms(2_500, 1_000),
+    thresholds: &[],
     assess,
 };
 

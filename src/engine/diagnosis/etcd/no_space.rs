@@ -20,6 +20,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("etcd-near-quota", Relation::SomeNode),
     ],
     timing: Timing::ms(0, 1_000),
+    thresholds: &[],
     assess,
 };
 

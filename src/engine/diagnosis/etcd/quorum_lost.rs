@@ -27,6 +27,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("etcd-starved", Relation::SomeNode),
     ],
     timing: Timing::ms(1_000, 0),
+    thresholds: &[],
     assess,
 };
 

@@ -24,6 +24,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("etcd-member-hung", Relation::SomeNode),
     ],
     timing: Timing::ms(5_000, 5_000),
+    thresholds: &[],
     assess,
 };
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -24,11 +25,31 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("host-starved", Relation::SameNode),
     ],
     timing: Timing::ms(20_000, 20_000),
+    thresholds: &[&FSYNC_FROM, &COMMIT_FROM],
     assess,
 };
 
-const FSYNC_FROM: Duration = Duration::from_millis(100);
-const COMMIT_FROM: Duration = Duration::from_millis(250);
+pub(crate) static FSYNC_FROM: Threshold = Threshold {
+    finding: "etcd-slow-disk",
+    name: "fsync-from",
+    usual: 0.1,
+    unit: Unit::Time,
+    least: 0.001,
+    most: 60.0,
+    beside: None,
+    source: "one heartbeat; etcd's FAQ asks for 10 ms, its mixin alerts at 500 ms",
+};
+
+pub(crate) static COMMIT_FROM: Threshold = Threshold {
+    finding: "etcd-slow-disk",
+    name: "commit-from",
+    usual: 0.25,
+    unit: Unit::Time,
+    least: 0.001,
+    most: 60.0,
+    beside: None,
+    source: "etcd's mixin, etcdHighCommitDurations; its FAQ asks for 25 ms",
+};
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
@@ -37,12 +58,13 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
         Err(why) => return Verdict::Unknown(why),
     };
     let (fsync, commit) = (window.fsync(0.99), window.commit(0.99));
-    let slow = |what: &str, took: Option<Duration>, from: Duration| {
+    let slow = |what: &str, took: Option<Duration>, from: &Threshold| {
+        let from = view.time(from);
         let from_now = if was_open { from / 2 } else { from };
         took.filter(|took| *took >= from_now).map(|took| format!("{what} p99 {} (limit {})", Human(took), Human(from)))
     };
     let slow: Vec<_> =
-        [slow("fsync", fsync, FSYNC_FROM), slow("commit", commit, COMMIT_FROM)].into_iter().flatten().collect();
+        [slow("fsync", fsync, &FSYNC_FROM), slow("commit", commit, &COMMIT_FROM)].into_iter().flatten().collect();
     if !slow.is_empty() {
         Verdict::Raised(format!("{}, over {}", slow.join(", "), Human(window.length)))
     } else if fsync.is_none() && commit.is_none() {

@@ -8,6 +8,7 @@
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -25,10 +26,20 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("etcd-slow-disk", Relation::SameNode),
     ],
     timing: Timing::ms(0, 20_000),
+    thresholds: &[&LATE],
     assess,
 };
 
-const LATE: f64 = 5.0;
+pub(crate) static LATE: Threshold = Threshold {
+    finding: "etcd-starved",
+    name: "heartbeats-late",
+    usual: 5.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 10_000.0,
+    beside: None,
+    source: "incident A; over a minute, while no message to a peer fails",
+};
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
@@ -39,8 +50,9 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let (Some(late), Some(failed)) = (window.heartbeats_late(), window.peer_failures()) else {
         return Verdict::Unknown("etcd.metrics: heartbeats and peers are not told".to_owned());
     };
-    if late < if was_open { 1.0 } else { LATE } || failed > 0.0 {
+    let limit = view.threshold(&LATE);
+    if late < if was_open { 1.0 } else { limit } || failed > 0.0 {
         return Verdict::Clear;
     }
-    Verdict::Raised(format!("{late} heartbeats late in {} (limit {LATE}), no message failed", Human(window.length)))
+    Verdict::Raised(format!("{late} heartbeats late in {} (limit {limit}), no message failed", Human(window.length)))
 }

@@ -16,6 +16,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::HypervisorHost],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(1_000, 5_000),
+    thresholds: &[],
     assess,
 };
 

@@ -16,6 +16,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::HypervisorVm],
     explained_by: &[],
     timing: Timing::ms(0, 0),
+    thresholds: &[],
     assess,
 };
 

@@ -16,6 +16,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::HypervisorVm],
     explained_by: &[Because::earned("vm-busy", Relation::SameNode)],
     timing: Timing::ms(1_000, 5_000),
+    thresholds: &[],
     assess,
 };
 

@@ -16,6 +16,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::HypervisorVm],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(0, 5_000),
+    thresholds: &[],
     assess,
 };
 

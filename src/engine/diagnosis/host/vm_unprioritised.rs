@@ -17,6 +17,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::HypervisorVm],
     explained_by: &[],
     timing: Timing::ms(30_000, 0),
+    thresholds: &[],
     assess,
 };
 

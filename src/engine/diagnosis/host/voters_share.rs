@@ -18,6 +18,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::HypervisorVm],
     explained_by: &[],
     timing: Timing::ms(30_000, 30_000),
+    thresholds: &[],
     assess,
 };
 

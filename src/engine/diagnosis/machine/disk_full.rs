@@ -9,6 +9,7 @@ use super::disk_low;
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{Filesystem, ProbeKind};
+use crate::threshold::{Side, Threshold, Unit};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -20,13 +21,31 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::TalosMachine],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(15_000, 30_000),
+    thresholds: &[&RAISED_BELOW, &CLEAR_FROM],
     assess,
 };
 
-/// Bytes.
-const RAISED_BELOW: u64 = 256_000_000;
-/// Bytes.
-const CLEAR_FROM: u64 = 4 * RAISED_BELOW;
+pub(crate) static RAISED_BELOW: Threshold = Threshold {
+    finding: "machine-disk-full",
+    name: "raised-below-mb",
+    usual: 256.0,
+    unit: Unit::Megabytes,
+    least: 1.0,
+    most: 1_000_000.0,
+    beside: None,
+    source: "four segments of etcd's log (wal.SegmentSizeBytes)",
+};
+
+pub(crate) static CLEAR_FROM: Threshold = Threshold {
+    finding: "machine-disk-full",
+    name: "clear-from-mb",
+    usual: 1_024.0,
+    unit: Unit::Megabytes,
+    least: 1.0,
+    most: 4_000_000.0,
+    beside: Some(Side::AtLeast(&RAISED_BELOW)),
+    source: "four times what opens it",
+};
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
@@ -34,18 +53,18 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
         Ok(filesystems) => filesystems,
         Err(why) => return Verdict::Unknown(why),
     };
-    let full = |one: &&Filesystem| if was_open { is_below(one, CLEAR_FROM, true) } else { is_full(one) };
+    let full = |one: &&Filesystem| if was_open { is_below(view, one, &CLEAR_FROM, true) } else { is_full(view, one) };
     match filesystems.iter().filter(full).min_by_key(|one| one.available_bytes) {
-        Some(full) => Verdict::Raised(format!("{} (limit {} MB)", disk_low::words(full), RAISED_BELOW / 1_000_000)),
+        Some(full) => Verdict::Raised(format!("{} (limit {} MB)", disk_low::words(full), view.count(&RAISED_BELOW))),
         None => Verdict::Clear,
     }
 }
 
 /// Next to nothing of it is left.
-pub(crate) fn is_full(one: &Filesystem) -> bool {
-    is_below(one, RAISED_BELOW, false)
+pub(crate) fn is_full(view: &View<'_>, one: &Filesystem) -> bool {
+    is_below(view, one, &RAISED_BELOW, false)
 }
 
-fn is_below(one: &Filesystem, limit_bytes: u64, was_open: bool) -> bool {
-    disk_low::is_low(one, was_open) && one.available_bytes < limit_bytes
+fn is_below(view: &View<'_>, one: &Filesystem, limit: &Threshold, was_open: bool) -> bool {
+    disk_low::is_low(view, one, was_open) && one.available_bytes < view.count(limit).saturating_mul(1_000_000)
 }

@@ -7,6 +7,7 @@
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{Filesystem, ProbeKind};
+use crate::threshold::{Side, Threshold, Unit};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -18,13 +19,32 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::TalosMachine],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(15_000, 30_000),
+    thresholds: &[&RAISED_BELOW, &CLEAR_FROM],
     assess,
 };
 
-/// Percent of the filesystem.
-const RAISED_BELOW: u64 = 10;
-/// Percent of the filesystem.
-const CLEAR_FROM: u64 = 15;
+pub(crate) static RAISED_BELOW: Threshold = Threshold {
+    finding: "machine-disk-low",
+    name: "raised-below-percent",
+    usual: 10.0,
+    unit: Unit::Percent,
+    least: 1.0,
+    most: 99.0,
+    beside: None,
+    source: "where the kubelet begins to evict (nodefs.available)",
+};
+
+pub(crate) static CLEAR_FROM: Threshold = Threshold {
+    finding: "machine-disk-low",
+    name: "clear-from-percent",
+    usual: 15.0,
+    unit: Unit::Percent,
+    least: 1.0,
+    most: 100.0,
+    beside: Some(Side::AtLeast(&RAISED_BELOW)),
+    source: "where the kubelet stops to collect images (imagefs.available)",
+};
+
 const MIB: u64 = 1024 * 1024;
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
@@ -33,8 +53,10 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
         Ok(filesystems) => filesystems,
         Err(why) => return Verdict::Unknown(why),
     };
-    match filesystems.iter().min_by_key(|one| left_percent(one)).filter(|one| is_low(one, was_open)) {
-        Some(low) => Verdict::Raised(format!("{}, {} % (limit {RAISED_BELOW} %)", words(low), left_percent(low))),
+    match filesystems.iter().min_by_key(|one| left_percent(one)).filter(|one| is_low(view, one, was_open)) {
+        Some(low) => {
+            Verdict::Raised(format!("{}, {} % (limit {} %)", words(low), left_percent(low), view.count(&RAISED_BELOW)))
+        }
         None => Verdict::Clear,
     }
 }
@@ -44,8 +66,8 @@ fn left_percent(one: &Filesystem) -> u64 {
 }
 
 /// Little of it is left, for its size.
-pub(super) fn is_low(one: &Filesystem, was_open: bool) -> bool {
-    left_percent(one) < if was_open { CLEAR_FROM } else { RAISED_BELOW }
+pub(super) fn is_low(view: &View<'_>, one: &Filesystem, was_open: bool) -> bool {
+    left_percent(one) < view.count(if was_open { &CLEAR_FROM } else { &RAISED_BELOW })
 }
 
 /// What is left of it, in words.

@@ -4,11 +4,10 @@
 //! boot time that a machine tells moves with its clock. After the watchdogs wished for in incident A, whose bite should
 //! not stay unseen.
 
-use std::time::Duration;
-
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -21,17 +20,38 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::TalosMachine],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(0, 0),
+    thresholds: &[&BOOTS, &WITHIN],
     assess,
 };
 
-const BOOTS: usize = 2;
-const WITHIN: Duration = Duration::from_secs(3_600);
+pub(crate) static BOOTS: Threshold = Threshold {
+    finding: "machine-flapping",
+    name: "boots",
+    usual: 2.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 64.0,
+    beside: None,
+    source: "one start is a reboot, two are a loop",
+};
+
+pub(crate) static WITHIN: Threshold = Threshold {
+    finding: "machine-flapping",
+    name: "within",
+    usual: 3_600.0,
+    unit: Unit::Time,
+    least: 60.0,
+    most: 86_400.0,
+    beside: None,
+    source: "the watchdogs that incident A wished for bite within minutes",
+};
 
 fn assess(view: &View<'_>, subject: &Subject, _: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
-    let boots = view.world.windows.boots_since(node, view.now - WITHIN);
-    if boots >= BOOTS {
-        return Verdict::Raised(format!("it started {boots} times within {}", Human(WITHIN)));
+    let within = view.time(&WITHIN);
+    let boots = view.world.windows.boots_since(node, view.now - within);
+    if boots as u64 >= view.count(&BOOTS) {
+        return Verdict::Raised(format!("it started {boots} times within {}", Human(within)));
     }
     // A machine that is down just now is not known to have stopped flapping.
     match view.machine(node) {

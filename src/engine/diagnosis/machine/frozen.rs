@@ -25,6 +25,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("machine-memory-short", Relation::SameNode),
     ],
     timing: Timing::ms(1_000, 2_000),
+    thresholds: &[],
     assess,
 };
 

@@ -15,6 +15,7 @@ pub(crate) static RULE: Rule = Rule {
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     // Talos itself starts a kubelet that exited again after 5 s; a restart by hand is over sooner.
     timing: Timing::ms(4_000, 0),
+    thresholds: &[],
     assess,
 };
 

@@ -26,6 +26,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("machine-disk-full", Relation::SameNode),
     ],
     timing: Timing::ms(180_000, 0),
+    thresholds: &[],
     assess,
 };
 

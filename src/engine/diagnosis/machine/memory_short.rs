@@ -6,6 +6,7 @@
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Side, Threshold, Unit};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -17,13 +18,32 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::TalosMachine],
     explained_by: &[Because::structural("observer-isolated", Relation::Cluster)],
     timing: Timing::ms(15_000, 30_000),
+    thresholds: &[&RAISED_BELOW, &CLEAR_FROM],
     assess,
 };
 
-/// Percent of all memory.
-const RAISED_BELOW: u64 = 10;
-/// Percent of all memory.
-const CLEAR_FROM: u64 = 15;
+pub(crate) static RAISED_BELOW: Threshold = Threshold {
+    finding: "machine-memory-short",
+    name: "raised-below-percent",
+    usual: 10.0,
+    unit: Unit::Percent,
+    least: 1.0,
+    most: 99.0,
+    beside: None,
+    source: "of MemAvailable; incident B: 3 GiB, all of them used",
+};
+
+pub(crate) static CLEAR_FROM: Threshold = Threshold {
+    finding: "machine-memory-short",
+    name: "clear-from-percent",
+    usual: 15.0,
+    unit: Unit::Percent,
+    least: 1.0,
+    most: 100.0,
+    beside: Some(Side::AtLeast(&RAISED_BELOW)),
+    source: "half more than what opens it",
+};
+
 const MIB: u64 = 1024 * 1024;
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
@@ -33,9 +53,10 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     let Some(percent) = available.saturating_mul(100).checked_div(total) else {
         return Verdict::Unknown("talos.machine: no memory was told".to_owned());
     };
-    if percent >= if was_open { CLEAR_FROM } else { RAISED_BELOW } {
+    let limit = view.count(&RAISED_BELOW);
+    if percent >= if was_open { view.count(&CLEAR_FROM) } else { limit } {
         return Verdict::Clear;
     }
     let (left, of) = (available / MIB, total / MIB);
-    Verdict::Raised(format!("{left} MiB of {of} MiB are left, {percent} % (limit {RAISED_BELOW} %)"))
+    Verdict::Raised(format!("{left} MiB of {of} MiB are left, {percent} % (limit {limit} %)"))
 }

@@ -23,6 +23,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // One missed health check of Talos is 5 s.
     timing: Timing::ms(6_000, 1_000),
+    thresholds: &[],
     assess,
 };
 

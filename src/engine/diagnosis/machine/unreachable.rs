@@ -22,6 +22,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // Three protocols are silent by then, each asked at once when the first one fell silent.
     timing: Timing::ms(700, 2_000),
+    thresholds: &[],
     assess,
 };
 

@@ -18,6 +18,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::TalosMachine],
     explained_by: &[],
     timing: Timing::ms(60_000, 0),
+    thresholds: &[],
     assess,
 };
 

@@ -14,6 +14,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::Snapshots],
     explained_by: &[],
     timing: Timing::ms(0, 0),
+    thresholds: &[],
     assess,
 };
 

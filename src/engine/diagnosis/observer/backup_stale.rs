@@ -6,6 +6,7 @@
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -19,11 +20,20 @@ pub(crate) static RULE: Rule = Rule {
     explained_by: &[],
     // The first of a new schedule is taken within this time.
     timing: Timing::ms(5 * 60_000, 0),
+    thresholds: &[&INTERVALS],
     assess,
 };
 
-/// So many intervals old a snapshot may be.
-const INTERVALS: u32 = 2;
+pub(crate) static INTERVALS: Threshold = Threshold {
+    finding: "backup-stale",
+    name: "intervals",
+    usual: 2.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 1_000.0,
+    beside: None,
+    source: "one snapshot may be put off by an outage",
+};
 
 fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     let snapshots = match view.snapshots() {
@@ -33,7 +43,10 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     let Some(newest) = snapshots.newest else {
         return Verdict::Raised("no snapshot of etcd is kept".to_owned());
     };
-    let (age, limit) = (view.wall.since(newest.at), snapshots.every.saturating_mul(INTERVALS));
+    let (age, limit) = (
+        view.wall.since(newest.at),
+        snapshots.every.saturating_mul(u32::try_from(view.count(&INTERVALS)).unwrap_or(u32::MAX)),
+    );
     if age <= limit {
         return Verdict::Clear;
     }

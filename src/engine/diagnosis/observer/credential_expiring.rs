@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{Credential, ProbeKind};
+use crate::threshold::{Threshold, Unit};
 use crate::time::{Human, UnixMs};
 use crate::view::View;
 
@@ -20,11 +21,20 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::Credentials],
     explained_by: &[],
     timing: Timing::ms(0, 0),
+    thresholds: &[&WITHIN],
     assess,
 };
 
-/// Below this a certificate is said to expire.
-pub(crate) const DAYS_LEFT: Duration = Duration::from_secs(7 * 24 * 3_600);
+pub(crate) static WITHIN: Threshold = Threshold {
+    finding: "credential-expiring",
+    name: "within",
+    usual: 604_800.0,
+    unit: Unit::Time,
+    least: 3_600.0,
+    most: 31_536_000.0,
+    beside: None,
+    source: "kubernetes-mixin, KubeClientCertificateExpiration: 7 days",
+};
 
 fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     let credentials = match view.credentials() {
@@ -33,7 +43,7 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     };
     let trouble = |credential: &Credential| {
         let Credential { what, not_after, problem, .. } = credential;
-        match (problem, not_after.map(|until| ends(until, view.wall))) {
+        match (problem, not_after.map(|until| ends(until, view.wall, view.time(&WITHIN)))) {
             (Some(problem), _) => Some(format!("{what}: {problem}")),
             (None, Some(Some(ends))) => Some(format!("{what} {ends}")),
             _ => None,
@@ -50,15 +60,22 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
 }
 
 /// In how long a certificate ends, in words; none where that is far away.
-pub(crate) fn ends(until: UnixMs, now: UnixMs) -> Option<String> {
+pub(crate) fn ends(until: UnixMs, now: UnixMs, within: Duration) -> Option<String> {
     let left_ms = until.0.saturating_sub(now.0);
     let span = Human(Duration::from_millis(left_ms.unsigned_abs()));
     let days = Duration::from_millis(left_ms.unsigned_abs()).as_secs() / (24 * 3_600);
     match left_ms {
         ..=0 if days > 1 => Some(format!("ended {days} days ago")),
         ..=0 => Some(format!("ended {span} ago")),
-        _ if Duration::from_millis(left_ms.unsigned_abs()) >= DAYS_LEFT => None,
-        _ if days > 1 => Some(format!("ends in {days} days (limit 7)")),
-        _ => Some(format!("ends in {span} (limit 7 days)")),
+        _ if Duration::from_millis(left_ms.unsigned_abs()) >= within => None,
+        _ if days > 1 => Some(format!("ends in {days} days (limit {})", days_or_less(within))),
+        _ => Some(format!("ends in {span} (limit {})", days_or_less(within))),
+    }
+}
+
+fn days_or_less(span: Duration) -> String {
+    match span.as_secs() / (24 * 3_600) {
+        0 | 1 => Human(span).to_string(),
+        days => format!("{days} days"),
     }
 }

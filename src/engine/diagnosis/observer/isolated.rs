@@ -17,6 +17,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::Canary],
     explained_by: &[],
     timing: Timing::ms(0, 3_000),
+    thresholds: &[],
     assess,
 };
 

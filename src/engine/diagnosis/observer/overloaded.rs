@@ -3,10 +3,9 @@
 //! Raised from [`RAISED_FROM`] by which our timers run late, clear below [`CLEAR_BELOW`]: a third of the shortest
 //! deadline, 1.5 s. Explains nothing by itself: a guard holds actions on what a late observer saw.
 
-use std::time::Duration;
-
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
+use crate::threshold::{Side, Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -19,16 +18,36 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[],
     explained_by: &[],
     timing: Timing::ms(2_000, 10_000),
+    thresholds: &[&RAISED_FROM, &CLEAR_BELOW],
     assess,
 };
 
-const RAISED_FROM: Duration = Duration::from_millis(500);
-const CLEAR_BELOW: Duration = Duration::from_millis(200);
+pub(crate) static RAISED_FROM: Threshold = Threshold {
+    finding: "observer-overloaded",
+    name: "raised-from",
+    usual: 0.5,
+    unit: Unit::Time,
+    least: 0.05,
+    most: 60.0,
+    beside: None,
+    source: "a third of the shortest deadline, 1.5 s",
+};
+
+pub(crate) static CLEAR_BELOW: Threshold = Threshold {
+    finding: "observer-overloaded",
+    name: "clear-below",
+    usual: 0.2,
+    unit: Unit::Time,
+    least: 0.0,
+    most: 60.0,
+    beside: Some(Side::AtMost(&RAISED_FROM)),
+    source: "less than half of what opens it",
+};
 
 fn assess(view: &View<'_>, _: &Subject, was_open: bool) -> Verdict {
     let late = view.elsewhere.late;
-    if late < if was_open { CLEAR_BELOW } else { RAISED_FROM } {
+    if late < view.time(if was_open { &CLEAR_BELOW } else { &RAISED_FROM }) {
         return Verdict::Clear;
     }
-    Verdict::Raised(format!("our own timers run {} late (limit {})", Human(late), Human(RAISED_FROM)))
+    Verdict::Raised(format!("our own timers run {} late (limit {})", Human(late), Human(view.time(&RAISED_FROM))))
 }

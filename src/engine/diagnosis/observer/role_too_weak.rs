@@ -17,6 +17,7 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::Credentials],
     explained_by: &[],
     timing: Timing::ms(0, 0),
+    thresholds: &[],
     assess,
 };
 

@@ -3,11 +3,10 @@
 //! Raised from [`MOVES`] moves within 15 minutes, as etcd's mixin counts leaders, for the address goes with an election;
 //! clear below [`CLEAR_BELOW`]. To make a node give it up once more would be one move more: `vip-settled` holds that.
 
-use std::time::Duration;
-
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{ProbeKind, Target};
+use crate::threshold::{Side, Threshold, Unit};
 use crate::time::{Human, Tick};
 use crate::view::View;
 
@@ -27,24 +26,54 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("apiserver-crash-looping", Relation::SomeNode),
     ],
     timing: Timing::ms(0, 0),
+    thresholds: &[&MOVES, &CLEAR_BELOW, &WITHIN],
     assess,
 };
 
-/// From so many on it is said.
-pub(crate) const MOVES: usize = 4;
-const CLEAR_BELOW: usize = 2;
-/// Within which they are counted.
-pub(crate) const WITHIN: Duration = Duration::from_secs(15 * 60);
+pub(crate) static MOVES: Threshold = Threshold {
+    finding: "vip-flapping",
+    name: "moves",
+    usual: 4.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 32.0,
+    beside: None,
+    source: "as etcd's mixin counts leaders: the address goes with an election",
+};
+
+pub(crate) static CLEAR_BELOW: Threshold = Threshold {
+    finding: "vip-flapping",
+    name: "clear-below",
+    usual: 2.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 32.0,
+    beside: Some(Side::AtMost(&MOVES)),
+    source: "half of what opens it",
+};
+
+pub(crate) static WITHIN: Threshold = Threshold {
+    finding: "vip-flapping",
+    name: "within",
+    usual: 900.0,
+    unit: Unit::Time,
+    least: 60.0,
+    most: 21_600.0,
+    beside: None,
+    source: "as etcd's mixin, 15 minutes",
+};
 
 /// When the address moved from one node to another lately.
 pub(crate) fn moves(view: &View<'_>) -> Vec<Tick> {
-    view.world.windows.moves_since(view.now - WITHIN).collect()
+    view.world.windows.moves_since(view.now - view.time(&WITHIN)).collect()
 }
 
 fn assess(view: &View<'_>, _: &Subject, was_open: bool) -> Verdict {
     let moves = moves(view).len();
-    if moves >= if was_open { CLEAR_BELOW } else { MOVES } {
-        return Verdict::Raised(format!("it moved {moves} times within {} (limit {MOVES})", Human(WITHIN)));
+    let limit = view.count(&MOVES);
+    if moves as u64 >= if was_open { view.count(&CLEAR_BELOW) } else { limit } {
+        let within = Human(view.time(&WITHIN));
+        return Verdict::Raised(format!("it moved {moves} times within {within} (limit {limit})"));
     }
     let look = view.look(&Target::Vip(view.cluster.clone()), ProbeKind::Vip);
     match (look.facts(), view.world.windows.holder()) {

@@ -26,6 +26,7 @@ pub(crate) static RULE: Rule = Rule {
     ],
     // Asked again meanwhile by the burst that its first silence begins.
     timing: Timing::ms(1_000, 1_000),
+    thresholds: &[],
     assess,
 };
 

@@ -20,6 +20,7 @@ pub(crate) static RULE: Rule = Rule {
         Because::structural("apiserver-not-ready", Relation::LastHolder),
     ],
     timing: Timing::ms(3_000, 1_000),
+    thresholds: &[],
     assess,
 };
 

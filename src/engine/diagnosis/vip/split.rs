@@ -5,11 +5,11 @@
 //! holders of which we always reach the same one stay unseen.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{ProbeKind, Target};
+use crate::threshold::{Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
@@ -22,19 +22,40 @@ pub(crate) static RULE: Rule = Rule {
     reads: &[ProbeKind::Vip, ProbeKind::Apiserver],
     explained_by: &[],
     timing: Timing::ms(0, 0),
+    thresholds: &[&CHANGES, &WITHIN],
     assess,
 };
 
-const CHANGES: usize = 4;
-const WITHIN: Duration = Duration::from_secs(30);
+pub(crate) static CHANGES: Threshold = Threshold {
+    finding: "vip-split",
+    name: "changes",
+    usual: 4.0,
+    unit: Unit::Count,
+    least: 2.0,
+    most: 64.0,
+    beside: None,
+    source: "a move and its return are two",
+};
+
+pub(crate) static WITHIN: Threshold = Threshold {
+    finding: "vip-split",
+    name: "within",
+    usual: 30.0,
+    unit: Unit::Time,
+    least: 5.0,
+    most: 3_600.0,
+    beside: None,
+    source: "as many looks as tell a pattern, one a second",
+};
 
 fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
-    let holders: Vec<_> = view.world.windows.holders_since(view.now - WITHIN).collect();
+    let within = view.time(&WITHIN);
+    let holders: Vec<_> = view.world.windows.holders_since(view.now - within).collect();
     let nodes: BTreeSet<_> = holders.iter().map(|node| node.as_str()).collect();
     let changes = holders.windows(2).filter(|pair| pair.first() != pair.last()).count();
-    if changes >= CHANGES && holders.len() > nodes.len() {
+    if changes as u64 >= view.count(&CHANGES) && holders.len() > nodes.len() {
         let nodes = Vec::from_iter(nodes).join(" and ");
-        return Verdict::Raised(format!("{nodes} answer in turn, {changes} changes in {}", Human(WITHIN)));
+        return Verdict::Raised(format!("{nodes} answer in turn, {changes} changes in {}", Human(within)));
     }
     let look = view.look(&Target::Vip(view.cluster.clone()), ProbeKind::Vip);
     match (look.facts(), view.world.windows.holder()) {
