@@ -18,6 +18,7 @@ pub fn settings(config: &Config, playbooks: Vec<Playbook>) -> Settings {
         armed: cluster.arm.iter().cloned().collect(),
         maintenance: cluster.maintenance.clone(),
         thresholds: cluster.thresholds.clone(),
+        disruptive: config.disruptive.clone(),
     };
     Settings {
         mode: config.mode,

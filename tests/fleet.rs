@@ -16,10 +16,10 @@ use defib::model::vip::Way;
 use defib::model::world::{self, BEGINS, World};
 use defib_engine::event::{Event, Saved, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
-use defib_engine::playbook::ActionClass;
+use defib_engine::playbook::{ActionClass, Limit};
 use defib_engine::record::{Batch, Record, RunEnd};
 use defib_engine::route::Route;
-use defib_engine::settings::{Mode, Settings};
+use defib_engine::settings::{Disruptive, Mode, Settings};
 use defib_engine::status::Status;
 use defib_engine::time::{Now, Tick, UnixMs};
 
@@ -69,9 +69,15 @@ fn now(mono: Tick) -> Now {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(Disruptive::default().per_fleet)
+    }
+
+    /// With this limit on machines taken down in both together.
+    fn with(per_fleet: Limit) -> Stage {
         let playbooks = defib::playbook::load(defib::playbook::SHIPPED, None).unwrap();
         let mut settings = world::settings(3, Mode::Act, playbooks);
-        let cluster = settings.clusters.values().next().cloned().unwrap();
+        let mut cluster = settings.clusters.values().next().cloned().unwrap();
+        cluster.disruptive.per_fleet = per_fleet;
         settings.clusters = [EAST, WEST].map(|id| (id.to_owned(), cluster.clone())).into();
         let world = |(seed, id): (u64, &str)| {
             let alone = Settings { clusters: [(id.to_owned(), cluster.clone())].into(), ..settings.clone() };
@@ -169,6 +175,30 @@ fn one_machine_of_all_clusters_is_taken_down_at_a_time() {
     assert!(holds.any(|hold| elsewhere(&hold)), "{:?}", stage.written);
     let (lifted, ..) = holds.find(|(_, raised, _)| !raised).unwrap();
     assert!(lifted >= &over && lifted <= second, "{lifted:?}");
+}
+
+#[test]
+fn all_clusters_together_have_one_limit_on_machines_taken_down() {
+    let mut stage = Stage::with(Limit { count: 1, window: Duration::from_secs(3_600) });
+    stage.break_(EAST, Kind::HangEtcd, "cp2");
+    stage.play(Duration::from_secs(600));
+    stage.break_(WEST, Kind::HangEtcd, "cp3");
+    stage.play(Duration::from_secs(4_800));
+    let [(first, one, ActionClass::Disruptive), (second, other, ActionClass::Disruptive)] = stage.started.as_slice()
+    else {
+        panic!("{:?}", stage.started)
+    };
+    assert_eq!((one.as_str(), other.as_str()), (EAST, WEST));
+    let apart = second.since(*first);
+    // A reboot is announced for a minute, once there is room.
+    assert!(apart >= Duration::from_secs(3_600) && apart < Duration::from_secs(3_720), "{apart:?}");
+    let told = stage.written.iter().any(|(_, of, record)| match record {
+        Record::Hold { check: "budget", raised: true, text, .. } => {
+            of == WEST && text.contains("all clusters 1 of 1 per 1h used")
+        }
+        _ => false,
+    });
+    assert!(told, "{:?}", stage.written);
 }
 
 #[test]

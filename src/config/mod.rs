@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 pub use defib_engine::maintenance::Maintenance;
+use defib_engine::settings::Disruptive;
 pub use defib_engine::settings::Mode;
 use defib_engine::threshold::Thresholds;
 pub use lifeline::{Kubeconfig, Lifeline};
@@ -42,6 +43,8 @@ pub struct Config {
     pub playbooks: Option<PathBuf>,
     /// Addresses outside the clusters that tell whether we ourselves are connected.
     pub canaries: Vec<SocketAddr>,
+    /// How often machines may be taken down, whatever the playbooks say.
+    pub disruptive: Disruptive,
     /// What is watched; at least one, names unique.
     pub clusters: Vec<Cluster>,
 }

@@ -7,6 +7,7 @@
 //! names: [ops.example]         # of the dashboard, besides the loopback's own; none where it is left out
 //! playbooks: playbooks         # folder; none where it is left out
 //! canaries: ["192.0.2.254:9"]
+//! disruptive: { per-node: 3 per 24h, per-fleet: 6 per 1h }       # how often machines may be taken down; this where it is left out
 //! thresholds: { host-busy: { raised-above-percent: 90 } }      # of every cluster; a cluster's own go before
 //! clusters:
 //!   - name: lab
@@ -29,13 +30,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use defib_engine::playbook::Playbook;
+use defib_engine::settings::Disruptive;
 use defib_engine::threshold::Thresholds;
 
 use super::cluster::{self, Read};
 use super::lifeline::{Lifeline, Places};
 use super::thresholds;
 use super::{Cluster, Config, Mode};
-use crate::playbook::too_short;
+use crate::playbook::{limit, too_short};
 use crate::yaml::{self, Map, Node, Place, Problems, Walk};
 
 /// The file may be so large.
@@ -101,7 +103,7 @@ type Armed = Vec<(String, Place, Thresholds)>;
 
 fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     let root = yaml::parse(walk)?;
-    let keys = ["mode", "journal", "listen", "names", "playbooks", "canaries", "thresholds", "clusters"];
+    let keys = ["mode", "journal", "listen", "names", "playbooks", "canaries", "thresholds", "disruptive", "clusters"];
     let map = walk.map(&root, "the file", &keys)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let path = |key: &str| map.get(key).and_then(|node| walk.text(node, key)).map(|text| folder.join(text));
@@ -111,6 +113,7 @@ fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     let canaries = map.get("canaries").map_or_else(Vec::new, |node| canaries(walk, node));
     let usual = Thresholds::default();
     let usual = map.get("thresholds").map_or(usual.clone(), |node| thresholds::read(walk, node, &usual));
+    let disruptive = map.get("disruptive").map_or_else(Disruptive::default, |node| disruptive(walk, node));
     let journal = path("journal").unwrap_or_else(|| folder.join("journal"));
     let playbooks = path("playbooks");
     let read = walk.required(&map, "clusters").map_or_else(Vec::new, |node| clusters(walk, node, folder, &usual));
@@ -125,7 +128,17 @@ fn document(walk: &Walk<'_>, file: &Path) -> Option<(Config, Armed)> {
     }
     let canaries = canaries.into_iter().map(|(address, _)| address).collect();
     Some((
-        Config { file: file.to_owned(), mode: mode?, journal, listen: listen?, names, playbooks, canaries, clusters },
+        Config {
+            file: file.to_owned(),
+            mode: mode?,
+            journal,
+            listen: listen?,
+            names,
+            playbooks,
+            canaries,
+            disruptive,
+            clusters,
+        },
         armed,
     ))
 }
@@ -139,6 +152,14 @@ fn mode(walk: &Walk<'_>, map: &Map<'_>) -> Option<Mode> {
         _ => None,
     };
     walk.word(node.place, walk.text(node, "mode")?, "mode", find, ["observe", "ask", "act"].into_iter())
+}
+
+/// How often machines may be taken down; what is left out has its default.
+fn disruptive(walk: &Walk<'_>, node: &Node) -> Disruptive {
+    let usual = Disruptive::default();
+    let Some(map) = walk.map(node, "disruptive", &["per-node", "per-fleet"]) else { return usual };
+    let limit = |key: &str, usual| map.get(key).and_then(|node| limit(walk, node, key)).unwrap_or(usual);
+    Disruptive { per_node: limit("per-node", usual.per_node), per_fleet: limit("per-fleet", usual.per_fleet) }
 }
 
 fn listen(walk: &Walk<'_>, node: &Node) -> Option<SocketAddr> {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use defib_engine::playbook::Limit;
+
 use super::*;
 use crate::yaml::Problems;
 
@@ -311,6 +313,21 @@ fn thresholds_of_the_file_and_of_a_cluster_are_read() {
             ("host-busy", "closes-after", busy.timing.close_after.as_secs_f64()),
         ]
     );
+}
+
+#[test]
+fn how_often_machines_may_be_taken_down_is_read() {
+    let of = |lines: &str| read_text(with(lines)).unwrap().disruptive;
+    let limit = |count, hours: u64| Limit { count, window: std::time::Duration::from_secs(hours * 3_600) };
+    assert_eq!(of(""), Disruptive { per_node: limit(3, 24), per_fleet: limit(6, 1) });
+    assert_eq!(
+        of("disruptive: { per-fleet: 2 per 12h }"),
+        Disruptive { per_node: limit(3, 24), per_fleet: limit(2, 12) }
+    );
+    let found = problems(with("disruptive: { per-node: 0 per 1h, per-fleet: many, per-host: 1 per 1h }")).join("\n");
+    for expected in ["per-node 0 is not from 1", "per-fleet \"many\" is not a count per time", "no key \"per-host\""] {
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
 }
 
 #[test]

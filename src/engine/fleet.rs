@@ -13,9 +13,9 @@ use crate::cluster::{Cluster, Seed};
 use crate::command::{Command, Reply};
 use crate::diagnosis::observer::isolated::answered;
 use crate::event::{Event, Ready, Saved};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Used};
 use crate::observation::{ClusterId, Observation, ProbeKind, Target};
-use crate::settings::Settings;
+use crate::settings::{Disruptive, Settings};
 use crate::status::Status;
 use crate::time::{Now, Tick};
 use crate::view::Elsewhere;
@@ -31,6 +31,8 @@ pub struct Fleet {
     desk: Desk,
     /// What the bursts of all clusters may still ask for.
     allowance: Allowance,
+    /// How often machines may be taken down.
+    disruptive: Disruptive,
 }
 
 impl Fleet {
@@ -63,6 +65,8 @@ impl Fleet {
             late: Duration::ZERO,
             desk: Desk::default(),
             allowance: Allowance::default(),
+            // One for all: the configuration has it once.
+            disruptive: settings.clusters.values().next().map(|one| one.disruptive.clone()).unwrap_or_default(),
         }
     }
 
@@ -171,6 +175,10 @@ impl Fleet {
             answers: canary || self.answered.iter().any(other),
             late: self.late,
             disrupted: self.clusters.iter().any(|(id, other)| id != cluster && other.disrupts(now)),
+            disruptions: Used::of(
+                self.clusters.values().flat_map(|one| one.disruptions(now)),
+                self.disruptive.per_fleet,
+            ),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::event::{Ack, Kept};
 use crate::finding::Subject;
 use crate::observation::{ClusterId, NodeName};
 use crate::playbook::{ActionClass, Limit, Playbook};
+use crate::settings::Disruptive;
 use crate::time::{Human, Now, Tick, UnixMs};
 
 /// One step that may hurt, as it was reserved.
@@ -93,6 +94,28 @@ pub struct Wanted<'a> {
     pub node: &'a NodeName,
     /// For which playbook.
     pub playbook: &'a Playbook,
+    /// How often machines may be taken down.
+    pub disruptive: &'a Disruptive,
+    /// What all clusters have used of that.
+    pub fleet: Used,
+}
+
+/// How much of a window is used, counted over several ledgers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Runs within it.
+    pub runs: usize,
+    /// It is full for so long; none: it has room.
+    pub full_for: Option<Duration>,
+}
+
+impl Used {
+    /// Of runs that are so old.
+    #[must_use]
+    pub fn of(ages: impl Iterator<Item = Duration>, limit: Limit) -> Used {
+        let window = Window::of(ages.filter(|age| *age < limit.window).collect(), limit);
+        Used { runs: window.used, full_for: window.full_for }
+    }
 }
 
 /// One sliding window of a playbook's limits, and how much of it is used.
@@ -206,10 +229,16 @@ impl Ledger {
         })
     }
 
+    /// How old the runs are that took a machine down, or may have.
+    pub(crate) fn disruptions(&self, now: Now) -> impl Iterator<Item = Duration> {
+        let disruptive = self.rows.iter().filter(|row| row.what.class >= ActionClass::Disruptive);
+        youngest(disruptive, LONGEST_WINDOW, now).into_iter()
+    }
+
     /// What the limits leave for one more run.
     #[must_use]
     pub fn room(&self, wanted: &Wanted<'_>, now: Now) -> Room {
-        let Wanted { cluster, node, playbook } = *wanted;
+        let Wanted { cluster, node, playbook, disruptive: caps, fleet } = *wanted;
         let limits = &playbook.limits;
         let on_node = |row: &&Row| row.what.node == *node;
         let of_playbook = |row: &&Row| row.what.playbook == playbook.name;
@@ -219,9 +248,9 @@ impl Ledger {
         let cluster_window = self.window(rows().filter(of_playbook), limits.per_cluster, now);
         let last = rows().filter(on_node).map(|row| row.age.at(now)).min();
         let cooldown = last.and_then(|age| limits.cooldown.checked_sub(age)).filter(|left| !left.is_zero());
-        let disruptive =
-            rows().filter(|row| row.what.class >= ActionClass::Disruptive).map(|row| row.age.at(now)).min();
-        let spacing = disruptive.filter(|_| playbook.class() >= ActionClass::Disruptive);
+        let disrupts = playbook.class() >= ActionClass::Disruptive;
+        let disruptive = || rows().filter(|row| row.what.class >= ActionClass::Disruptive);
+        let spacing = disruptive().map(|row| row.age.at(now)).min().filter(|_| disrupts);
         let spacing = spacing.and_then(|age| SPACING.checked_sub(age)).filter(|left| !left.is_zero());
 
         let mut text = format!("{node} {node_window}, {cluster} {cluster_window}");
@@ -231,12 +260,23 @@ impl Ledger {
         if let Some(left) = spacing {
             text.push_str(&format!(", {} of {} between disruptive steps left", Human(left), Human(SPACING)));
         }
+        let machine_window = self.window(disruptive().filter(on_node), caps.per_node, now);
+        if disrupts {
+            text.push_str(&format!(
+                "; taking machines down: {node} {machine_window}, all clusters {} of {} per {} used",
+                fleet.runs,
+                caps.per_fleet.count,
+                Human(caps.per_fleet.window)
+            ));
+        }
+        let caps = [machine_window.full_for, fleet.full_for].into_iter().flatten().filter(|_| disrupts);
         let exhausted = self.is_exhausted(cluster, node, &playbook.name, now);
         if exhausted {
             let (times, within) = (EXHAUSTED_AFTER, Human(EXHAUSTED_WITHIN));
             text.push_str(&format!(", exhausted: it ran {times} times within {within} without a lasting cure"));
         }
-        let over = [node_window.full_for, cluster_window.full_for, cooldown, spacing].into_iter().flatten().max();
+        let own = [node_window.full_for, cluster_window.full_for, cooldown, spacing];
+        let over = own.into_iter().flatten().chain(caps).max();
         Room { text, over, exhausted }
     }
 
@@ -267,28 +307,39 @@ impl Ledger {
     }
 
     fn window<'a>(&self, rows: impl Iterator<Item = &'a Row>, limit: Limit, now: Now) -> Window {
-        let mut runs: Vec<(&str, Duration)> = Vec::new();
-        for row in rows {
-            let age = row.age.at(now);
-            match runs.iter_mut().find(|(run, _)| *run == row.what.run) {
-                Some((_, youngest)) => *youngest = (*youngest).min(age),
-                None if age < limit.window => runs.push((&row.what.run, age)),
-                None => {}
-            }
-        }
-        let mut ages: Vec<Duration> = runs.into_iter().map(|(_, age)| age).collect();
-        ages.sort_unstable();
-        // Room returns when the oldest of the newest `count` leaves the window.
-        let blocking = usize::try_from(limit.count).ok().and_then(|count| ages.get(count.checked_sub(1)?).copied());
-        let full_for = if limit.count == 0 { Some(LONGEST_WINDOW) } else { blocking.map(|age| limit.window - age) };
-        Window { used: ages.len(), limit, full_for }
+        Window::of(youngest(rows, limit.window, now), limit)
     }
+}
+
+/// How old each run is, by its youngest reservation: those within the window.
+fn youngest<'a>(rows: impl Iterator<Item = &'a Row>, window: Duration, now: Now) -> Vec<Duration> {
+    let mut runs: Vec<(&str, Duration)> = Vec::new();
+    for row in rows {
+        let age = row.age.at(now);
+        match runs.iter_mut().find(|(run, _)| *run == row.what.run) {
+            Some((_, youngest)) => *youngest = (*youngest).min(age),
+            None if age < window => runs.push((&row.what.run, age)),
+            None => {}
+        }
+    }
+    runs.into_iter().map(|(_, age)| age).collect()
 }
 
 struct Window {
     used: usize,
     limit: Limit,
     full_for: Option<Duration>,
+}
+
+impl Window {
+    /// Of runs within it that are so old.
+    fn of(mut ages: Vec<Duration>, limit: Limit) -> Window {
+        ages.sort_unstable();
+        // Room returns when the oldest of the newest `count` leaves the window.
+        let blocking = usize::try_from(limit.count).ok().and_then(|count| ages.get(count.checked_sub(1)?).copied());
+        let full_for = if limit.count == 0 { Some(LONGEST_WINDOW) } else { blocking.map(|age| limit.window - age) };
+        Window { used: ages.len(), limit, full_for }
+    }
 }
 
 impl std::fmt::Display for Window {

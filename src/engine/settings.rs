@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use crate::check::Guards;
 use crate::maintenance::Maintenance;
 use crate::observation::{ClusterId, NodeName, ProbeKind};
-use crate::playbook::Playbook;
+use crate::playbook::{Limit, Playbook};
 use crate::threshold::Thresholds;
 
 /// May the program act.
@@ -49,6 +50,23 @@ pub struct Settings {
     pub guards: Guards,
 }
 
+/// How many runs may take a machine down, whatever their playbooks: no set of playbooks, each within its own limits, boots a
+/// machine all day, or half of a fleet in an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disruptive {
+    /// On one node.
+    pub per_node: Limit,
+    /// In all clusters together; the same for each of them.
+    pub per_fleet: Limit,
+}
+
+impl Default for Disruptive {
+    fn default() -> Disruptive {
+        let hours = |count, hours: u64| Limit { count, window: Duration::from_secs(hours * 3_600) };
+        Disruptive { per_node: hours(3, 24), per_fleet: hours(6, 1) }
+    }
+}
+
 /// What is settled about one cluster.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterSettings {
@@ -63,4 +81,6 @@ pub struct ClusterSettings {
     pub maintenance: Vec<Maintenance>,
     /// Figures and waits of findings that differ from the usual.
     pub thresholds: Thresholds,
+    /// How often machines may be taken down, whatever the playbooks say.
+    pub disruptive: Disruptive,
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::finding::{Rule, Scope};
+use crate::ledger::Used;
 use crate::membership::Membership;
 use crate::observation::{
     Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
@@ -189,6 +190,8 @@ pub struct Elsewhere {
     pub late: Duration,
     /// A disruptive run is under way in another cluster.
     pub disrupted: bool,
+    /// What was used of the fleet's limit on disruptive runs, this cluster's own among them.
+    pub disruptions: Used,
 }
 
 /// One cluster at one time, for rules and checks to read.

@@ -14,36 +14,43 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use defib_engine::playbook::Playbook;
+use defib_engine::finding::{Class, Layer};
+use defib_engine::playbook::{ActionClass, Playbook};
 
 use crate::yaml::{self, Place, Problem, Problems};
 
-pub(crate) use read::too_short;
+pub(crate) use read::{limit, too_short};
 pub use read::{parse, set};
 pub use schema::schema;
 
 /// The shipped playbooks by name, in the order in which they are considered.
 pub const SHIPPED: &[(&str, &str)] = &[
-    ("restart-kubelet", include_str!("../../playbooks/restart-kubelet.yaml")),
     ("start-kubelet", include_str!("../../playbooks/start-kubelet.yaml")),
-    ("restart-apiserver", include_str!("../../playbooks/restart-apiserver.yaml")),
     ("unwedge-kubelet", include_str!("../../playbooks/unwedge-kubelet.yaml")),
+    ("restart-kubelet", include_str!("../../playbooks/restart-kubelet.yaml")),
+    ("restart-apiserver", include_str!("../../playbooks/restart-apiserver.yaml")),
     ("release-vip", include_str!("../../playbooks/release-vip.yaml")),
     ("revive-vip", include_str!("../../playbooks/revive-vip.yaml")),
     ("prioritise-control-plane", include_str!("../../playbooks/prioritise-control-plane.yaml")),
     ("reclaim-space", include_str!("../../playbooks/reclaim-space.yaml")),
     ("move-leader", include_str!("../../playbooks/move-leader.yaml")),
-    ("reboot-runtime", include_str!("../../playbooks/reboot-runtime.yaml")),
-    ("reboot-wedged", include_str!("../../playbooks/reboot-wedged.yaml")),
-    ("reboot-hung-etcd", include_str!("../../playbooks/reboot-hung-etcd.yaml")),
-    ("reboot-unrevived", include_str!("../../playbooks/reboot-unrevived.yaml")),
     ("revive-vm", include_str!("../../playbooks/revive-vm.yaml")),
     ("resume-vm", include_str!("../../playbooks/resume-vm.yaml")),
+    ("reboot-runtime", include_str!("../../playbooks/reboot-runtime.yaml")),
+    ("reboot-wedged", include_str!("../../playbooks/reboot-wedged.yaml")),
     ("reset-frozen-vm", include_str!("../../playbooks/reset-frozen-vm.yaml")),
+    ("reboot-hung-etcd", include_str!("../../playbooks/reboot-hung-etcd.yaml")),
+    ("reboot-unrevived", include_str!("../../playbooks/reboot-unrevived.yaml")),
     ("replace-corrupt-member", include_str!("../../playbooks/replace-corrupt-member.yaml")),
     ("replace-removed-member", include_str!("../../playbooks/replace-removed-member.yaml")),
     ("quorum-lost", include_str!("../../playbooks/quorum-lost.yaml")),
 ];
+
+/// The text of the shipped playbook with this name.
+#[must_use]
+pub fn shipped(name: &str) -> Option<&'static str> {
+    SHIPPED.iter().find(|(shipped, _)| *shipped == name).map(|(_, text)| *text)
+}
 
 /// A folder may hold so many.
 const FILES_MAX: usize = 64;
@@ -72,8 +79,8 @@ impl Sheet {
 }
 
 /// Loads the shipped playbooks (name, text) and those of the folder: the shipped ones in their order, each replaced where
-/// the folder has one of its name; then the folder's others by file name; of all these the gentler class first, and last what changes
-/// nothing. Files that end in `.yaml` or `.yml` and do not begin with a dot are read; folders in it are not.
+/// the folder has one of its name; then the folder's others by file name; of all these the gentler class first, of one class those
+/// that answer an outage, of these the lowest layer, and last what changes nothing. Files that end in `.yaml` or `.yml` and do not begin with a dot are read; folders in it are not.
 ///
 /// # Errors
 /// Everything that is wrong in every file, and between them: at most 64 files of 256 KiB each.
@@ -123,9 +130,20 @@ fn sheets(shipped: &[(&str, &str)], files: &[PathBuf]) -> Result<Vec<Sheet>, Pro
     // A playbook that could not be read may be the one that another one names.
     let whole = problems.is_empty();
     problems.extend(set::problems(&sheets, whole));
-    // What only tells must not stand before what cures.
-    sheets.sort_by_key(|sheet| (sheet.playbook.only_tells(), sheet.playbook.class()));
+    sheets.sort_by_key(|sheet| order(&sheet.playbook));
     if problems.is_empty() { Ok(sheets) } else { Err(Problems(problems)) }
+}
+
+/// What comes first where several could run: the gentler deed, then what hurts service before what only may, then what lies
+/// deeper, for what stands on it comes back with it. What only tells must not stand before what cures.
+fn order(playbook: &Playbook) -> (bool, ActionClass, u8, Layer) {
+    let finding = playbook.when.finding;
+    let severity = match finding.class {
+        Class::Outage => 0,
+        Class::Risk => 1,
+        Class::Advice => 2,
+    };
+    (playbook.only_tells(), playbook.class(), severity, finding.layer)
 }
 
 /// The playbooks' files of a folder, sorted by name.

@@ -272,7 +272,8 @@ pub fn set(playbook: &mut Playbook, key: &str, value: &str) -> Result<(), Proble
     walk.end(place)
 }
 
-fn limit(walk: &Walk<'_>, node: &Node, key: &str) -> Option<Limit> {
+/// `2 per 1h`.
+pub(crate) fn limit(walk: &Walk<'_>, node: &Node, key: &str) -> Option<Limit> {
     let text = walk.text(node, key)?;
     let parts = text.split_once(" per ").and_then(|(count, window)| Some((count.trim().parse().ok()?, window)));
     let Some((count, window)) = parts else {

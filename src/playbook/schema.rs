@@ -162,7 +162,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::playbook::SHIPPED;
+    use crate::playbook::{SHIPPED, shipped};
     use crate::yaml::{Node, Value as Yaml, Walk, parse};
 
     /// The YAML as JSON: every scalar is text, as the reader takes it.
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_the_reader_refuses_for_its_shape_does_not_fit() {
-        let (schema, sound) = (schema(), SHIPPED[0].1);
+        let (schema, sound) = (schema(), shipped("restart-kubelet").unwrap());
         for (from, to) in [
             ("name: restart-kubelet", "name: Restart Kubelet"),
             ("apiserver-down, for", "apiserver-dwon, for"),

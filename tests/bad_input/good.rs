@@ -8,7 +8,7 @@ use defib::journal::{Journal, NewRecord, WriteBatch};
 use defib::model::Model;
 use defib::model::vip::Way;
 use defib::model::world::{self, CLUSTER, World};
-use defib::playbook::{self, SHIPPED};
+use defib::playbook::{self, SHIPPED, shipped};
 use defib_engine::event::Saved;
 use defib_engine::record::{Batch, IncidentState, Record};
 use defib_engine::settings::Mode;
@@ -49,7 +49,7 @@ pub(crate) fn input(name: &str) -> Vec<Vec<u8>> {
         "figures" => vec![FIGURES.into()],
         "credentials" => vec![TALOSCONFIG.into(), certificate()],
         "kubelet-log" => vec![KUBELET_LOG.into()],
-        "yaml" => vec![CONFIGURATION.into(), TALOSCONFIG.into(), SHIPPED[0].1.into()],
+        "yaml" => vec![CONFIGURATION.into(), TALOSCONFIG.into(), shipped("restart-kubelet").unwrap().into()],
         "query" => vec![b"cluster=prod&limit=50&since=1771286400000&kind=finding&&a".to_vec()],
         other => panic!("nothing good of {other}"),
     }
@@ -72,7 +72,7 @@ fn scenarios() -> Vec<Vec<u8>> {
 /// Ten seconds of a modelled cluster.
 fn recording() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    let playbooks = playbook::load(&SHIPPED[1..2], None).unwrap();
+    let playbooks = playbook::load(&[("start-kubelet", shipped("start-kubelet").unwrap())], None).unwrap();
     let settings = world::settings(1, Mode::Act, playbooks);
     let mut world = World::new(&settings, Model::well(1, Way::KubeVip, 7), 7);
     let now = |tick: u64| Now { mono: Tick(tick), wall: UnixMs(1_771_286_400_000 + i64::try_from(tick).unwrap()) };

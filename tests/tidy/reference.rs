@@ -9,6 +9,7 @@ use defib_engine::finding::{Because, Layer, Relation, Rule, Scope};
 use defib_engine::ledger::{EXHAUSTED_AFTER, EXHAUSTED_WITHIN, LONGEST_WINDOW, SPACING};
 use defib_engine::observation::ProbeKind;
 use defib_engine::playbook::{Action, FORMS, Limit, Limits, Playbook, Shape};
+use defib_engine::settings::Disruptive;
 use defib_engine::time::Human;
 
 /// Every page: its name below `docs/reference`, and its text.
@@ -161,6 +162,10 @@ fn limits(page: &mut String, shipped: &[Playbook]) {
     line("runs under way in a cluster", "1".to_owned());
     line("disruptive runs under way in all clusters", "1".to_owned());
     line("between disruptive steps in a cluster", time(SPACING));
+    let Disruptive { per_node, per_fleet } = Disruptive::default();
+    let set = |limit: Limit| format!("{} per {}, or as `disruptive` says", limit.count, time(limit.window));
+    line("disruptive runs on a node, whatever their playbooks", set(per_node));
+    line("disruptive runs in all clusters", set(per_fleet));
     line(
         "runs of a playbook on a node until a person must look (`defib ack`)",
         format!("{EXHAUSTED_AFTER} within {}", time(EXHAUSTED_WITHIN)),

@@ -5,7 +5,7 @@ use crate::ledger::Wanted;
 
 pub(crate) static CHECK: Check = Check {
     name: "budget",
-    meaning: "the playbook's limits on the node and in the cluster have room, the node's cooldown is over, disruptive steps in the cluster are ten minutes apart, it is not exhausted (five runs in a day on the node, until a person acknowledges it), and the ledger answers",
+    meaning: "the playbook's limits on the node and in the cluster have room, the node's cooldown is over, disruptive steps in the cluster are ten minutes apart, no more machines are taken down than a node and all clusters together may have, it is not exhausted (five runs in a day on the node, until a person acknowledges it), and the ledger answers",
     takes_duration: false,
     needs: nothing,
     judge,
@@ -19,7 +19,13 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if case.playbook.only_tells() {
         return Ok("it changes nothing, and is free of limits".to_owned());
     }
-    let wanted = Wanted { cluster: case.view.cluster, node: case.patient, playbook: case.playbook };
+    let wanted = Wanted {
+        cluster: case.view.cluster,
+        node: case.patient,
+        playbook: case.playbook,
+        disruptive: &case.view.settings.disruptive,
+        fleet: case.view.elsewhere.disruptions,
+    };
     let room = case.ledger.room(&wanted, case.now);
     if room.exhausted {
         return Err(Hold { check: CHECK.name, text: room.text, lifts: Lift::Ack });

@@ -251,7 +251,7 @@ impl Cluster {
                 if let Some((tracked, _)) = open {
                     self.unless_clear(&mut judged.judgement, tracked, now);
                 }
-                let plan = self.plan(&judged, open.map(|_| key), now);
+                let plan = self.plan(&judged, open.map(|_| key), now, elsewhere);
                 wished.push(Wished { judged, plan });
             }
         }
@@ -259,11 +259,13 @@ impl Cluster {
         wished
     }
 
-    fn plan(&self, judged: &Judged, called_for: Option<FindingKey>, now: Now) -> Plan {
+    fn plan(&self, judged: &Judged, called_for: Option<FindingKey>, now: Now, elsewhere: Elsewhere) -> Plan {
         let Judged { playbook, node, judgement, .. } = judged;
         let steps: Vec<String> = playbook.steps.iter().map(|action| format!("{action} on {node}")).collect();
         let (verify, tells) = (&playbook.verify, playbook.only_tells());
-        let limits = || self.ledger.room(&Wanted { cluster: &self.id, node, playbook }, now).text;
+        let (disruptive, fleet) = (&self.settings.disruptive, elsewhere.disruptions);
+        let wanted = Wanted { cluster: &self.id, node, playbook, disruptive, fleet };
+        let limits = || self.ledger.room(&wanted, now).text;
         let success = || {
             let (words, within, steady_for) = (verify.words(node), Human(verify.within), Human(verify.steady_for));
             format!("{words} is gone within {within} after the step, and stays away for {steady_for}")

@@ -32,6 +32,11 @@ impl Cluster {
         own || left.is_some_and(|age| age < UNVERIFIED_FOR)
     }
 
+    /// How old the runs are that took a machine down here, or may have.
+    pub(crate) fn disruptions(&self, now: Now) -> impl Iterator<Item = std::time::Duration> {
+        self.ledger.disruptions(now)
+    }
+
     pub(super) fn ended(&mut self, step: StepId, outcome: Outcome, now: Now) {
         let Some(action) = self.in_flight.remove(&step) else { return };
         let run_id = step.0.split('/').nth(1).unwrap_or_default().to_owned();

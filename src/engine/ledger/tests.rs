@@ -46,7 +46,12 @@ fn row(node: &str, run: &str, wall_s: i64) -> Reservation {
 }
 
 fn room(ledger: &Ledger, node: &str, playbook: &Playbook, at: Now) -> Room {
-    ledger.room(&Wanted { cluster: &"c".into(), node: &node.into(), playbook }, at)
+    room_in(ledger, node, playbook, Used::default(), at)
+}
+
+fn room_in(ledger: &Ledger, node: &str, playbook: &Playbook, fleet: Used, at: Now) -> Room {
+    let disruptive = &Disruptive::default();
+    ledger.room(&Wanted { cluster: &"c".into(), node: &node.into(), playbook, disruptive, fleet }, at)
 }
 
 fn over(ledger: &Ledger, node: &str, at: Now) -> Option<u64> {
@@ -167,4 +172,33 @@ fn a_limit_of_none_names_no_time_at_which_it_has_room() {
     let node = uses.iter().find(|one| one.subject == Subject::Node("n".into())).unwrap();
     assert_eq!((node.left(), node.room_at), (0, None));
     assert_eq!(room(&ledger, "n", &none, now(0, 12_000)).over, Some(LONGEST_WINDOW));
+}
+
+#[test]
+fn no_set_of_playbooks_takes_a_machine_down_all_day_nor_half_a_fleet_in_an_hour() {
+    let reboot = playbook(Action::RebootNode { mode: RebootMode::Default, deadline: Duration::from_secs(60) });
+    let row = |playbook: &str, wall_s| Reservation {
+        playbook: playbook.into(),
+        class: ActionClass::Disruptive,
+        ..row("n", playbook, wall_s)
+    };
+    let at = now(0, 200_000);
+    let day = |rows: Vec<Reservation>, node: &str| room(&Ledger::open(rows, &[], at), node, &reboot, at).over;
+    let three = vec![row("a", 120_000), row("b", 140_000), row("c", 190_000)];
+    assert_eq!(day(three[..2].to_vec(), "n"), None);
+    assert_eq!(day(three.clone(), "n"), Some(Duration::from_secs(86_400 - 80_000)), "until the first is a day old");
+    assert_eq!(day(three.clone(), "other"), None);
+    let ledger = Ledger::open(three, &[], at);
+    assert_eq!(room(&ledger, "n", &restart(), at).over, None, "what takes no machine down is not counted");
+
+    let limit = Limit { count: 2, window: HOUR };
+    let used = |ages: &[u64]| Used::of(ages.iter().map(|age| Duration::from_secs(*age)), limit);
+    assert_eq!(used(&[60, 4_000]), Used { runs: 1, full_for: None });
+    let full = used(&[60, 600, 4_000]);
+    assert_eq!(full, Used { runs: 2, full_for: Some(Duration::from_secs(3_000)) });
+    let empty = Ledger::open(Vec::new(), &[], at);
+    let told = room_in(&empty, "n", &reboot, full, at);
+    assert_eq!(told.over, Some(Duration::from_secs(3_000)));
+    assert!(told.text.ends_with("n 0 of 3 per 24h used, all clusters 2 of 6 per 1h used"), "{}", told.text);
+    assert_eq!(room_in(&empty, "n", &restart(), full, at).over, None);
 }

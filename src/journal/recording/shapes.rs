@@ -15,10 +15,10 @@ use defib_engine::observation::{
     Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Observation, OomKill, Path, ProbeKind, Seen,
     Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip, VirtualMachine, VmState, Why,
 };
-use defib_engine::playbook::ActionClass;
+use defib_engine::playbook::{ActionClass, Limit};
 use defib_engine::record::{Outcome, StepId};
 use defib_engine::route::Route;
-use defib_engine::settings::{ClusterSettings, Mode};
+use defib_engine::settings::{ClusterSettings, Disruptive, Mode};
 use defib_engine::threshold::{CLOSES_AFTER, OPENS_AFTER, Thresholds};
 use serde_json::{Map, Value};
 
@@ -100,13 +100,38 @@ fields! {
     ObserverHealth { late, pause_file }
     Command { id, by, ask }
     Recover { cluster, playbook, node, plan, waive_for, pass_limits }
-    ClusterSettings { nodes, sources, armed, maintenance, thresholds }
+    ClusterSettings { nodes, sources, armed, maintenance, thresholds, disruptive }
     Maintenance { days, from, length, offset_minutes, holds, words }
     Saved { reservations, last_incident, last_run, routes, pauses, acks }
     Reservation { cluster, node, playbook, run, class, at, age, ended }
     Route { direct, direct_since, ready, suspect }
     Pause { kind, by, reason, since, until, holds }
     Ack { cluster, playbook, node }
+}
+
+/// An older program wrote none, and had no such limit of its own.
+impl Shape for Disruptive {
+    fn put(&self) -> Value {
+        let one = |limit: Limit| Value::Array(vec![u64::from(limit.count).put(), limit.window.put()]);
+        Value::Object(Map::from_iter([
+            ("per_node".to_owned(), one(self.per_node)),
+            ("per_fleet".to_owned(), one(self.per_fleet)),
+        ]))
+    }
+
+    fn take(value: &Value) -> Result<Self, Misshapen> {
+        if value.is_null() {
+            return Ok(Disruptive::default());
+        }
+        let limit = |key: &str| match value.get(key).and_then(Value::as_array).map(Vec::as_slice) {
+            Some([count, window]) => {
+                let count = u32::try_from(u64::take(count)?).map_err(|_| Misshapen::new("too many"))?;
+                Ok(Limit { count, window: Duration::take(window)? })
+            }
+            _ => Err(Misshapen::new(format!("{key}: no count and window"))),
+        };
+        Ok(Disruptive { per_node: limit("per_node")?, per_fleet: limit("per_fleet")? })
+    }
 }
 
 /// By finding and name, figures and waits alike; none is written where nothing is set, nor was by an older program.
