@@ -506,7 +506,7 @@ impl<O: Outside> Ports for Live<O> {
         }
         metrics::written(&batch);
         for record in &batch.records {
-            if let Record::Run { run, state: RunEnd::Failed, text } = record {
+            if let Record::Run { run, state: RunEnd::Failed, text, .. } = record {
                 // What a playbook's `otherwise: notify` comes to, until notifications leave the program.
                 tracing::error!(cluster = batch.cluster, run, "{text}; a person is needed");
             }

@@ -20,7 +20,7 @@ use crate::burst::{Allowance, Bursts};
 use crate::check::{Guards, Lift};
 use crate::command::Pause;
 use crate::diagnosis;
-use crate::event::{Event, Kept, Ready};
+use crate::event::{Event, Kept, OpenIncident, Ready};
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
@@ -30,7 +30,7 @@ use crate::ledger::Ledger;
 use crate::news;
 use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Playbook;
-use crate::record::{Batch, FindingKey, IncidentState, Outcome, Record, RunEnd, StepId};
+use crate::record::{Batch, FindingKey, IncidentState, Left, Outcome, Record, RunEnd, StepId};
 use crate::restoration;
 use crate::route::{Route, Router};
 use crate::run::{Phase, Run};
@@ -99,6 +99,8 @@ pub(crate) struct Seed {
     pub(crate) playbooks: Arc<[Arc<Playbook>]>,
     pub(crate) ledger: Ledger,
     pub(crate) last_incident: u64,
+    pub(crate) incidents: Vec<OpenIncident>,
+    pub(crate) left: Vec<Left>,
     pub(crate) last_run: u64,
     pub(crate) pause: Option<Kept<Pause>>,
     pub(crate) route: Route,
@@ -135,13 +137,13 @@ impl Cluster {
             playbooks: seed.playbooks,
             world: World::default(),
             bursts: Bursts::default(),
-            incidents: Incidents::starting_at(seed.last_incident),
+            incidents: Incidents::restored(seed.last_incident, seed.incidents),
             run: None,
             last_run: seed.last_run,
             last_batch: 0,
             holds: Holds::default(),
             ledger: seed.ledger,
-            ladders: Ladders::default(),
+            ladders: Ladders::restored(seed.left),
             proposals: Proposals::default(),
             store_answers: true,
             store_owes_since: None,
@@ -211,7 +213,7 @@ impl Cluster {
             Ok(()) => run.phase = Phase::Durable,
             Err(why) => {
                 let text = format!("nothing was started: the journal refused the reservation: {why}");
-                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text, left: None });
                 self.run = None;
             }
         }
@@ -221,7 +223,7 @@ impl Cluster {
     fn forget_unwritten(&mut self) {
         if let Some(run) = self.run.take_if(|run| run.person.is_some() && !run.is_reserved()) {
             let text = "nothing was reserved or started: the journal did not take the command".to_owned();
-            self.records.push(Record::Run { run: run.id, state: RunEnd::Withdrawn, text });
+            self.records.push(Record::Run { run: run.id, state: RunEnd::Withdrawn, text, left: None });
         }
     }
 
@@ -248,7 +250,7 @@ impl Cluster {
         let wishes = self.take_orders(now, &mut batch);
         self.diagnose(now, elsewhere, &mut batch);
         let open = |key: &FindingKey| self.tracked.get(key).is_some_and(|one| one.latch.open_since().is_some());
-        self.ladders.keep_open(open);
+        self.ladders.keep_open(open, |key| self.tracked.get(key).is_some_and(Tracked::may_last));
         let judged = self.judge(now, elsewhere);
         self.note_holds(&judged, now, &mut batch);
         if self.run.is_some() {
@@ -360,7 +362,8 @@ impl Cluster {
             _ if !findings.is_empty() && findings.iter().all(unverifiable) => IncidentState::Unverifiable,
             _ => IncidentState::Open,
         };
-        batch.records.extend(self.incidents.update(open, now.mono, state));
+        let may_last = |key: &FindingKey| tracked.get(key).is_some_and(Tracked::may_last);
+        batch.records.extend(self.incidents.update(open, now.mono, state, may_last));
     }
 
     /// Judges the route again; it is handed out where it changed, and written down where people would want to know.

@@ -1,13 +1,13 @@
 //! What goes into the engine and what comes out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::command::{Command, Pause, Reply};
 use crate::ledger::Reservation;
 use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Action;
-use crate::record::{Batch, Outcome, StepId};
+use crate::record::{Batch, FindingKey, Left, Outcome, StepId};
 use crate::route::Route;
 use crate::time::{Tick, UnixMs};
 
@@ -150,6 +150,21 @@ pub struct Saved {
     pub pauses: BTreeMap<ClusterId, Kept<Pause>>,
     /// The newest acknowledgement of each playbook on each node.
     pub acks: Vec<Kept<Ack>>,
+    /// The incidents that were open, by cluster, the oldest first.
+    pub incidents: BTreeMap<ClusterId, Vec<OpenIncident>>,
+    /// What runs left open and no acknowledgement followed, by cluster.
+    pub left: BTreeMap<ClusterId, Vec<Left>>,
+}
+
+/// An incident that an earlier process left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenIncident {
+    /// Its id.
+    pub id: String,
+    /// Its root.
+    pub root: FindingKey,
+    /// Its findings, at least one.
+    pub findings: BTreeSet<FindingKey>,
 }
 
 /// Something that was written down, with when.

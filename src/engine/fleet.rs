@@ -52,6 +52,8 @@ impl Fleet {
                 playbooks: Arc::clone(&playbooks),
                 ledger: Ledger::open(mine, &acks, now),
                 last_incident: saved.last_incident.get(id).copied().unwrap_or(0),
+                incidents: saved.incidents.get(id).cloned().unwrap_or_default(),
+                left: saved.left.get(id).cloned().unwrap_or_default(),
                 last_run: saved.last_run.get(id).copied().unwrap_or(0),
                 pause: saved.pauses.get(id).cloned(),
                 route: saved.routes.get(id).cloned().unwrap_or_default(),

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnosis;
+use crate::event::OpenIncident;
 use crate::finding::{Class, Layer, Relation};
 use crate::observation::NodeName;
 use crate::record::{FindingKey, IncidentState, Record};
-use crate::time::Tick;
+use crate::time::{Human, Tick};
 
 /// One incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct Incident {
 #[derive(Clone, Debug, Default)]
 pub struct Incidents {
     open: Vec<Incident>,
+    /// What an earlier process left open and this one has not seen yet.
+    remembered: Vec<OpenIncident>,
+    /// Those that were begun by an earlier process: how long they lasted is not known here.
+    inherited: BTreeSet<String>,
     /// The number of the next one.
     next: u64,
 }
@@ -54,10 +59,10 @@ impl std::ops::Deref for Open {
 }
 
 impl Incidents {
-    /// Starts with the number after the last one that was ever used.
+    /// Starts with the number after the last one that was ever used, and with those that were open.
     #[must_use]
-    pub fn starting_at(next: u64) -> Incidents {
-        Incidents { open: Vec::new(), next }
+    pub fn restored(next: u64, remembered: Vec<OpenIncident>) -> Incidents {
+        Incidents { remembered, next, ..Incidents::default() }
     }
 
     /// The open ones, the oldest first.
@@ -73,14 +78,16 @@ impl Incidents {
     }
 
     /// Takes what is open now; says what changed. `state` tells what is being done about a group,
-    /// given the id that it already has.
+    /// given the id that it already has; `may_last`: whether a finding that is not open may be, as far as is known.
     pub fn update(
         &mut self,
         open: &Open,
         now: Tick,
         state: impl Fn(Option<&str>, &BTreeSet<FindingKey>) -> IncidentState,
+        may_last: impl Fn(&FindingKey) -> bool,
     ) -> Vec<Record> {
         let mut records = Vec::new();
+        self.take_up(open, now, may_last, &mut records);
         let mut before = std::mem::take(&mut self.open);
         let mut groups = groups(open);
         // Of groups that reach equally high the one that something is being done about keeps the identity.
@@ -113,9 +120,13 @@ impl Incidents {
         }
         for mut gone in before {
             let merged = self.open.iter().find(|other| gone.findings.intersection(&other.findings).next().is_some());
+            let lasted = match self.inherited.remove(&gone.id) {
+                true => format!("{} since defib restarted, or longer", Human(now.since(gone.opened))),
+                false => Human(now.since(gone.opened)).to_string(),
+            };
             let text = match merged {
-                Some(other) => format!("part of {} after {}", other.id, crate::time::Human(now.since(gone.opened))),
-                None => format!("over after {}", crate::time::Human(now.since(gone.opened))),
+                Some(other) => format!("part of {} after {lasted}", other.id),
+                None => format!("over after {lasted}"),
             };
             gone.state = IncidentState::Closed;
             gone.findings.clear();
@@ -123,6 +134,30 @@ impl Incidents {
         }
         self.open.sort_by(|a, b| (a.opened, &a.id).cmp(&(b.opened, &b.id)));
         records
+    }
+}
+
+impl Incidents {
+    /// Those of an earlier process that are seen again go on under their names; those of which nothing may last are over.
+    fn take_up(&mut self, open: &Open, now: Tick, may_last: impl Fn(&FindingKey) -> bool, records: &mut Vec<Record>) {
+        let mut taken_up = Vec::new();
+        for one in std::mem::take(&mut self.remembered) {
+            if one.findings.iter().any(|key| open.contains_key(key)) {
+                let OpenIncident { id, root, findings } = one;
+                self.inherited.insert(id.clone());
+                // Whatever is done about it is told anew.
+                let state = IncidentState::Closed;
+                taken_up.push(Incident { id, opened: now, root, findings, state });
+            } else if one.findings.iter().any(&may_last) {
+                self.remembered.push(one);
+            } else {
+                let (state, findings) = (IncidentState::Closed, Vec::new());
+                let text = "over: nothing of it is seen since defib restarted".to_owned();
+                records.push(Record::Incident { incident: one.id, state, root: None, findings, text });
+            }
+        }
+        // What is older keeps its name.
+        self.open.splice(..0, taken_up);
     }
 }
 
@@ -141,6 +176,7 @@ fn changes(
             match state {
                 IncidentState::Recovering => "a run is under way",
                 IncidentState::Verifying => "the step ended, its effect is watched",
+                IncidentState::Open if known.state == IncidentState::Closed => "seen again since defib restarted",
                 IncidentState::Open if known.state == IncidentState::Unverifiable => "its findings are known again",
                 IncidentState::Open if known.state == IncidentState::Exhausted => "a person has looked",
                 IncidentState::Open => "no run is under way",

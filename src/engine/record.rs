@@ -2,6 +2,7 @@
 //!
 //! Left out: the shape of a row (that is `journal`), which is versioned apart from these types.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::finding::{Rule, Scope, Subject};
@@ -114,6 +115,8 @@ pub enum Record {
         state: RunEnd,
         /// In words, with figures.
         text: String,
+        /// What it did not cure, or has told of; none where nothing follows from it.
+        left: Option<Left>,
     },
     /// A step ended.
     Outcome {
@@ -140,6 +143,17 @@ pub enum Record {
         /// What changed, in words.
         text: String,
     },
+}
+
+/// What a run left open: where its ladder stands on that node, until it is gone or a person has looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The playbook.
+    pub playbook: String,
+    /// On which node it ran.
+    pub node: NodeName,
+    /// What is still open; at least one.
+    pub findings: BTreeSet<FindingKey>,
 }
 
 /// A command as it is written down: what it changed in one cluster.

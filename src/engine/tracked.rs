@@ -37,6 +37,11 @@ impl Tracked {
         self.unknown_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
+    /// It is open, or may be soon, or nothing is known of it.
+    pub(crate) fn may_last(&self) -> bool {
+        self.latch.open_since().or(self.latch.pending_since()).is_some() || self.unknown.is_some()
+    }
+
     /// Takes a verdict; says whether the finding opened or closed.
     pub(crate) fn take(&mut self, key: &FindingKey, verdict: Verdict, timing: Timing, now: Now) -> Option<Record> {
         let (signal, unknown) = match verdict {

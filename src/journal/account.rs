@@ -10,19 +10,20 @@
 //! | `announced` | run, playbook, node, text |
 //! | `decision` | run, incident, playbook, node, by, passed [{check, text}] |
 //! | `outcome` | run, step, action, outcome, text |
-//! | `run` | run, state (recovered, failed, withdrawn, told), text |
+//! | `run` | run, state (recovered, failed, withdrawn, told), text, left (null, or playbook, node, findings) |
 //! | `command` | by, command (pause, resume, ack, recover), and what it says: reason, until_ms; playbook, node; run, waive_for, pass_limits; boot, boot_ms |
 //! | `route` | direct, direct_since_ms or null, ready [node, the best first], text |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use defib_engine::command::{Pause, PauseKind};
-use defib_engine::event::{Ack, Kept, Saved};
+use defib_engine::diagnosis;
+use defib_engine::event::{Ack, Kept, OpenIncident, Saved};
 use defib_engine::ledger::{LONGEST_WINDOW, Reservation};
 use defib_engine::observation::ClusterId;
 use defib_engine::playbook::ActionClass;
-use defib_engine::record::{Batch, FindingKey, Order, Outcome as Ending, Record};
+use defib_engine::record::{Batch, FindingKey, Left, Order, Outcome as Ending, Record};
 use defib_engine::route::Route;
 use defib_engine::time::UnixMs;
 use serde_json::{Value, json};
@@ -87,7 +88,7 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs, boot: Option<&Boot>) -> N
                 "state": state.to_string(),
                 "root": root.as_ref().map(|root| root.rule),
                 "root_scope": root.as_ref().map(scope),
-                "findings": findings.iter().map(|key| json!({"finding": key.rule, "scope": scope(key)})).collect::<Vec<_>>(),
+                "findings": keys(findings),
                 "text": text,
             }),
         ),
@@ -120,7 +121,12 @@ pub fn row(record: &Record, cluster: &str, at: UnixMs, boot: Option<&Boot>) -> N
             });
             ("route", body)
         }
-        Record::Run { run, state, text } => ("run", json!({"run": run, "state": state.to_string(), "text": text})),
+        Record::Run { run, state, text, left } => {
+            let left = left
+                .as_ref()
+                .map(|left| json!({"playbook": left.playbook, "node": left.node, "findings": keys(&left.findings)}));
+            ("run", json!({"run": run, "state": state.to_string(), "text": text, "left": left}))
+        }
         Record::Command { by, order } => ("command", command(by, order, boot)),
     };
     NewRecord { at_ms: at.0, cluster: cluster.to_owned(), kind: kind.to_owned(), version: RECORD_VERSION, body }
@@ -156,6 +162,21 @@ fn scope(key: &FindingKey) -> String {
     key.subject.to_string()
 }
 
+fn keys<'a>(keys: impl IntoIterator<Item = &'a FindingKey>) -> Value {
+    keys.into_iter().map(|key| json!({"finding": key.rule, "scope": scope(key)})).collect()
+}
+
+/// A finding as it was written down; none where this program knows no such finding.
+fn key(finding: &Value, scope: &Value) -> Option<FindingKey> {
+    Some(FindingKey::about(diagnosis::rule(finding.as_str()?)?, &scope.as_str()?.to_owned()))
+}
+
+/// Those of a list that are known.
+fn known_keys(list: &Value) -> BTreeSet<FindingKey> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(|one| key(&one["finding"], &one["scope"])).collect()
+}
+
 /// What the engine must know of earlier processes: every reservation, the numbers that are used up, the commands that may
 /// be in force. `boot` is this moment by the machine's own count.
 #[must_use]
@@ -181,6 +202,9 @@ pub fn saved(opened: &Opened, boot: Option<&Boot>) -> Saved {
     };
     for (cluster, at_ms, body) in &opened.commands {
         obey(&mut saved, cluster, UnixMs(*at_ms), body, boot);
+    }
+    for (cluster, kind, body) in &opened.story {
+        retell(&mut saved, cluster, kind, body);
     }
     saved
 }
@@ -218,6 +242,8 @@ pub fn follow(saved: &mut Saved, batch: &Batch, after: Duration) {
     }
     saved.reservations.retain(|one| one.age.is_none_or(|age| age <= LONGEST_WINDOW));
     for record in &batch.records {
+        let told = row(record, cluster, batch.at, None);
+        retell(saved, cluster, &told.kind, &told.body);
         match record {
             Record::Run { run: ended, .. } => {
                 let own = |one: &&mut Reservation| one.cluster == *cluster && one.run == *ended;
@@ -231,6 +257,55 @@ pub fn follow(saved: &mut Saved, batch: &Batch, after: Duration) {
             }
             _ => {}
         }
+    }
+}
+
+/// Takes one row of the account, the next after those before it: which incidents are open, and what runs left open. What is
+/// damaged in it, or of a finding that this program does not know, is left out.
+pub fn retell(saved: &mut Saved, cluster: &str, kind: &str, body: &Value) {
+    match kind {
+        "incident" => {
+            let Some(id) = body["incident"].as_str() else { return };
+            let open = saved.incidents.entry(cluster.to_owned()).or_default();
+            let known = open.iter().position(|one| one.id == id);
+            let (root, findings) = (key(&body["root"], &body["root_scope"]), known_keys(&body["findings"]));
+            match (root.filter(|_| !findings.is_empty()), known) {
+                (Some(root), known) => {
+                    let one = OpenIncident { id: id.to_owned(), root, findings };
+                    match known.and_then(|index| open.get_mut(index)) {
+                        Some(known) => *known = one,
+                        None => open.push(one),
+                    }
+                }
+                (None, Some(index)) => drop(open.remove(index)),
+                (None, None) => {}
+            }
+        }
+        "run" => {
+            let left = &body["left"];
+            let (playbook, node) = (left["playbook"].as_str(), left["node"].as_str());
+            let (Some(playbook), Some(node)) = (playbook, node) else { return };
+            let all = saved.left.entry(cluster.to_owned()).or_default();
+            all.retain(|one| one.playbook != playbook || one.node != node);
+            let findings = known_keys(&left["findings"]);
+            all.push(Left { playbook: playbook.to_owned(), node: node.to_owned(), findings });
+        }
+        "finding" if body["change"] == "cleared" => {
+            let (Some(gone), Some(all)) = (key(&body["finding"], &body["scope"]), saved.left.get_mut(cluster)) else {
+                return;
+            };
+            for one in all.iter_mut() {
+                one.findings.remove(&gone);
+            }
+            all.retain(|one| !one.findings.is_empty());
+        }
+        "command" if body["command"] == "ack" => {
+            let Some(all) = saved.left.get_mut(cluster) else { return };
+            let own = |one: &&Left| body["playbook"] == *one.playbook && body["node"] == *one.node;
+            let seen: BTreeSet<FindingKey> = all.iter().filter(own).flat_map(|one| one.findings.clone()).collect();
+            all.retain(|one| body["node"] != *one.node || one.findings.is_disjoint(&seen));
+        }
+        _ => {}
     }
 }
 

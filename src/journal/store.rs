@@ -66,6 +66,9 @@ pub struct Opened {
     pub routes: BTreeMap<String, serde_json::Value>,
     /// The bodies of the newest commands, at most 10,000, with their cluster and time, the oldest first.
     pub commands: Vec<(String, i64, serde_json::Value)>,
+    /// The newest rows, at most 10,000, that tell which incidents are open and where ladders stand: cluster, kind and body,
+    /// the oldest first.
+    pub story: Vec<(String, String, serde_json::Value)>,
     /// Intents with an outcome that is no known word; they count as *unknown*, hence as spent.
     pub bad_rows: u64,
 }
@@ -100,6 +103,7 @@ impl Journal {
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
         let commands = commands(&connection).map_err(JournalError::sqlite("read", &file))?;
+        let story = story(&connection).map_err(JournalError::sqlite("read", &file))?;
         prune::prune(&mut connection, now.0, pages_max).map_err(JournalError::sqlite("prune", &file))?;
 
         let (sender, jobs) = sync_channel(QUEUE_MAX);
@@ -118,6 +122,7 @@ impl Journal {
             last_incident,
             routes,
             commands,
+            story,
             bad_rows,
         })
     }
@@ -240,6 +245,17 @@ fn commands(connection: &Connection) -> rusqlite::Result<Vec<(String, i64, serde
     let rows = statement.query_map([RECENT_MAX], read)?.collect::<rusqlite::Result<Vec<(String, i64, String)>>>()?;
     let parsed = rows.into_iter().rev();
     Ok(parsed.filter_map(|(cluster, at, body)| Some((cluster, at, serde_json::from_str(&body).ok()?))).collect())
+}
+
+/// The newest rows of these kinds; a body that is no JSON is passed over.
+fn story(connection: &Connection) -> rusqlite::Result<Vec<(String, String, serde_json::Value)>> {
+    let query = "SELECT cluster, kind, body FROM record WHERE kind IN ('incident', 'run', 'finding', 'command') \
+                 ORDER BY seq DESC LIMIT ?1";
+    let mut statement = connection.prepare(query)?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?));
+    let rows = statement.query_map([RECENT_MAX], read)?.collect::<rusqlite::Result<Vec<(String, String, String)>>>()?;
+    let parsed = rows.into_iter().rev();
+    Ok(parsed.filter_map(|(cluster, kind, body)| Some((cluster, kind, serde_json::from_str(&body).ok()?))).collect())
 }
 
 /// The newest route of each cluster; a body that is no JSON is passed over.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 
+use defib_engine::event::Saved;
+use defib_engine::record::{FindingKey, IncidentState, Left, Order, Record, RunEnd};
 use defib_engine::time::UnixMs;
 use rusqlite::Connection;
 use serde_json::json;
@@ -126,6 +128,58 @@ fn a_run_whose_end_was_written_waits_for_nothing_after_a_restart_and_one_without
     let saved = account::saved(&open(live.path()), None);
     let waits: Vec<_> = saved.reservations.iter().map(|one| (one.run.as_str(), one.ended)).collect();
     assert_eq!(waits, [("run-1", true), ("run-2", false)], "the run of another cluster is another");
+}
+
+#[test]
+fn open_incidents_and_what_runs_left_open_are_told_to_the_next_process() {
+    let key =
+        |rule: &str, node: &str| FindingKey::about(defib_engine::diagnosis::rule(rule).unwrap(), &node.to_owned());
+    let (down, hung) = (key("apiserver-down", "cp1"), key("etcd-member-hung", "cp2"));
+    let incident = |id: &str, state, keys: &[&FindingKey]| Record::Incident {
+        incident: id.to_owned(),
+        state,
+        root: keys.first().map(|key| (*key).clone()),
+        findings: keys.iter().map(|key| (*key).clone()).collect(),
+        text: String::new(),
+    };
+    let left = |playbook: &str, node: &str, key: &FindingKey| Record::Run {
+        run: "R-1".to_owned(),
+        state: RunEnd::Failed,
+        text: String::new(),
+        left: Some(Left { playbook: playbook.to_owned(), node: node.to_owned(), findings: [key.clone()].into() }),
+    };
+    let ack = Order::Ack { playbook: "reboot-hung-etcd".to_owned(), node: "cp2".to_owned() };
+    let story = [
+        incident("I-1", IncidentState::Open, &[&down]),
+        incident("I-2", IncidentState::Open, &[&hung]),
+        incident("I-1", IncidentState::Recovering, &[&down, &hung]),
+        incident("I-2", IncidentState::Closed, &[]),
+        left("restart-kubelet", "cp1", &down),
+        left("reboot-hung-etcd", "cp2", &hung),
+        left("another", "cp2", &hung),
+        Record::Command { by: "kim".to_owned(), order: ack },
+    ];
+    let live = folder();
+    let opened = open(live.path());
+    let row = |record: &Record| account::row(record, "lab", NOW, None);
+    write(&opened.journal, records(story.iter().map(row).collect())).unwrap();
+    // What is damaged, or of a finding that nobody knows any more, is passed over.
+    let strange = NewRecord { body: json!({"incident": "I-3", "root": "gone", "findings": 7}), ..row(&story[0]) };
+    write(&opened.journal, records(vec![strange])).unwrap();
+    drop(opened);
+    let saved = account::saved(&open(live.path()), None);
+    let open_ones = saved.incidents.get("lab").unwrap();
+    assert_eq!(open_ones.iter().map(|one| (one.id.as_str(), one.findings.len())).collect::<Vec<_>>(), [("I-1", 2)]);
+    let lefts = |saved: &Saved| saved.left.get("lab").into_iter().flatten().map(|one| one.playbook.clone()).collect();
+    let found: Vec<String> = lefts(&saved);
+    assert_eq!(found, ["restart-kubelet"], "an acknowledgement ends the whole ladder on its node");
+    // It ends with its finding.
+    let opened = open(live.path());
+    let cleared = Record::Finding { key: down, opened: false, text: String::new() };
+    write(&opened.journal, records(vec![row(&cleared)])).unwrap();
+    drop(opened);
+    let found: Vec<String> = lefts(&account::saved(&open(live.path()), None));
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use defib::journal::account;
 use defib_engine::command::{Ask, Command, Pause, PauseKind, Recover, Reply};
 use defib_engine::diagnosis;
 use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Ready, Saved, Step};
@@ -421,6 +422,8 @@ impl Stage {
     fn write(&mut self, batch: &Batch) {
         let number = |id: &str| id.split('-').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
         for record in &batch.records {
+            let told = account::row(record, &batch.cluster, batch.at, None);
+            account::retell(&mut self.journal, &batch.cluster, &told.kind, &told.body);
             match record {
                 Record::Incident { incident, .. } => raise(&mut self.journal.last_incident, batch, number(incident)),
                 Record::Command { by, order } => self.obey(by, order, batch),

@@ -59,7 +59,7 @@ fn record(record: &Record, at: Tick) -> Vec<String> {
         }
         Record::Route { text, .. } => one("route", text.clone()),
         Record::Command { by, order } => one("command", format!("{}, by {by}", ordered(order))),
-        Record::Run { run, state, text } => one("run", format!("{run} {state}: {text}")),
+        Record::Run { run, state, text, .. } => one("run", format!("{run} {state}: {text}")),
         Record::Outcome { step, action, outcome, .. } => {
             one("outcome", format!("{step} {action} {}: {}", outcome.name(), outcome.detail()))
         }

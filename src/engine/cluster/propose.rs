@@ -56,7 +56,7 @@ impl Cluster {
             };
             let key = (proposal.playbook.clone(), proposal.node.clone());
             let text = format!("nothing was reserved or started: {why}");
-            batch.records.push(Record::Run { run: proposal.run.clone(), state: RunEnd::Withdrawn, text });
+            batch.records.push(Record::Run { run: proposal.run.clone(), state: RunEnd::Withdrawn, text, left: None });
             if now.mono >= proposal.until {
                 self.proposals.quiet.insert(key, now.mono + QUIET_FOR);
             }
@@ -82,7 +82,7 @@ impl Cluster {
     pub(super) fn no_longer_proposed(&mut self, run: &Run, batch: &mut Batch) {
         if let Some(same) = self.proposals.current.take_if(|one| run.is_for(&one.playbook, &one.node)) {
             let text = format!("nothing was reserved or started: {} does the same", run.id);
-            batch.records.push(Record::Run { run: same.run, state: RunEnd::Withdrawn, text });
+            batch.records.push(Record::Run { run: same.run, state: RunEnd::Withdrawn, text, left: None });
         }
     }
 

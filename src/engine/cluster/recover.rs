@@ -48,7 +48,7 @@ impl Cluster {
             self.outcomes.push((step, outcome.clone()));
             if let Outcome::Failed(why) | Outcome::Withdrawn(why) = &outcome {
                 let text = format!("the step failed: {why}");
-                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
+                self.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text, left: None });
                 self.run = None;
             } else {
                 run.phase = Phase::Ended { at: now.mono };
@@ -111,7 +111,7 @@ impl Cluster {
                     let why = hold.map_or_else(late, ToString::to_string);
                     batch.outcomes.push((run.step_id(&self.id, run.step), Outcome::Withdrawn(why.clone())));
                     let text = format!("reserved and not started: {why}");
-                    batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+                    batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text, left: None });
                     None
                 }
             },
@@ -145,7 +145,7 @@ impl Cluster {
         self.choose_after = now.mono + RETRY_AFTER;
         if run.was_told() {
             let text = format!("nothing was reserved or started: {why}");
-            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text });
+            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Withdrawn, text, left: None });
         }
         None
     }
@@ -176,9 +176,9 @@ impl Cluster {
         });
         let Some((index, action)) = hurts.and_then(|index| Some((index, run.playbook.steps.get(index)?.clone())))
         else {
-            self.ladders.told(&run.playbook, &run.patient);
+            let left = Some(self.ladders.told(&run.playbook, &run.patient));
             let text = "its steps were started; they change nothing".to_owned();
-            batch.records.push(Record::Run { run: run.id, state: RunEnd::Told, text });
+            batch.records.push(Record::Run { run: run.id, state: RunEnd::Told, text, left });
             return None;
         };
         run.step = index;
@@ -269,8 +269,8 @@ impl Cluster {
             if let Some(next) = &run.playbook.otherwise {
                 text.push_str(&format!("; next rung: {next}"));
             }
-            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text });
-            self.ladders.fail(&run.playbook, &run.patient);
+            let left = Some(self.ladders.fail(&run.playbook, &run.patient));
+            batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Failed, text, left });
             return None;
         }
         let since = *gone_since.get_or_insert(now.mono);
@@ -284,7 +284,7 @@ impl Cluster {
             Human(since.since(ended)),
             Human(verify.steady_for)
         );
-        batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Recovered, text });
+        batch.records.push(Record::Run { run: run.id.clone(), state: RunEnd::Recovered, text, left: None });
         None
     }
 }

@@ -285,6 +285,8 @@ fn of_one(saved: &Saved, id: &ClusterId) -> Saved {
         routes: mine(&saved.routes, id),
         pauses: mine(&saved.pauses, id),
         acks: saved.acks.iter().filter(|one| one.what.cluster == *id).cloned().collect(),
+        incidents: mine(&saved.incidents, id),
+        left: mine(&saved.left, id),
     }
 }
 

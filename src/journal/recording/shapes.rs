@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use defib_engine::command::{Ask, Command, Pause, PauseKind, Recover};
 use defib_engine::diagnosis;
-use defib_engine::event::{Ack, Event, Kept, ObserverHealth, Saved};
+use defib_engine::event::{Ack, Event, Kept, ObserverHealth, OpenIncident, Saved};
+use defib_engine::finding::Subject;
 use defib_engine::latch::Timing;
 use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
@@ -16,7 +17,7 @@ use defib_engine::observation::{
     Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip, VirtualMachine, VmState, Why,
 };
 use defib_engine::playbook::{ActionClass, Limit};
-use defib_engine::record::{Outcome, StepId};
+use defib_engine::record::{FindingKey, Left, Outcome, StepId};
 use defib_engine::route::Route;
 use defib_engine::settings::{ClusterSettings, Disruptive, Mode};
 use defib_engine::threshold::{CLOSES_AFTER, OPENS_AFTER, Thresholds};
@@ -102,7 +103,9 @@ fields! {
     Recover { cluster, playbook, node, plan, waive_for, pass_limits }
     ClusterSettings { nodes, sources, armed, maintenance, thresholds, disruptive }
     Maintenance { days, from, length, offset_minutes, holds, words }
-    Saved { reservations, last_incident, last_run, routes, pauses, acks }
+    Saved { reservations, last_incident, last_run, routes, pauses, acks, incidents, left }
+    OpenIncident { id, root, findings }
+    Left { playbook, node, findings }
     Reservation { cluster, node, playbook, run, class, at, age, ended }
     Route { direct, direct_since, ready, suspect }
     Pause { kind, by, reason, since, until, holds }
@@ -165,6 +168,21 @@ impl Shape for Thresholds {
             }
         }
         Ok(thresholds)
+    }
+}
+
+impl Shape for FindingKey {
+    fn put(&self) -> Value {
+        Value::Object(Map::from_iter([
+            ("rule".to_owned(), self.rule.into()),
+            ("node".to_owned(), self.subject.node().cloned().put()),
+        ]))
+    }
+
+    fn take(value: &Value) -> Result<Self, Misshapen> {
+        let (rule, node): (String, Option<String>) = (field(value, "rule")?, field(value, "node")?);
+        let rule = diagnosis::rule(&rule).ok_or_else(|| Misshapen::new(format!("there is no finding {rule}")))?;
+        Ok(FindingKey { rule: rule.name, subject: node.map_or(Subject::Cluster, Subject::Node) })
     }
 }
 
