@@ -314,6 +314,39 @@ fn recover_that_sees_nothing_cannot_tell_with_a_daemon_and_without() {
     assert_eq!(history["intents"], serde_json::json!([]));
 }
 
+#[test]
+fn every_playbook_is_accounted_for_where_all_is_asked_for() {
+    let stage = Stage::new();
+    let names = |list: &Value| -> Vec<String> {
+        let each = list["playbooks"].as_array().unwrap().iter();
+        each.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let shipped = names(&stage.json(&["playbook", "list", "--output", "json"]).1);
+    assert!(shipped.len() > 5, "{shipped:?}");
+    for (more, way_out) in [(&[][..], "--dry-run"), (&["--yes"], "--yes")] {
+        let (code, said, complained) = stage.run(&[&["recover", "--all"], more].concat());
+        assert!(code == 2 && said.is_empty() && complained.contains(way_out), "{complained}");
+    }
+    let _daemon = stage.daemon();
+    for command in [&["explain"][..], &["recover", "--dry-run"]] {
+        let asked = |more: &[&'static str]| [command, more].concat();
+        let (_, told, _) = stage.run(&asked(&["--all"]));
+        let (_, document) = stage.json(&asked(&["--all", "--output", "json"]));
+        let plans = document.get("plans").unwrap_or(&document[0]["plans"]).as_array().unwrap();
+        for name in &shipped {
+            let line = told.lines().find(|line| line.trim_start().starts_with(&format!("{name} on cp1: ")));
+            assert!(line.is_some_and(|line| line.contains(" is not open")), "{command:?} {name}: {told}");
+            let plan = plans.iter().find(|plan| plan["playbook"] == name.as_str() && plan["node"] == "cp1");
+            assert!(plan.is_some_and(|plan| plan["holds"][0]["check"] == "when"), "{command:?} {name}: {document:#}");
+        }
+        let (_, told, _) = stage.run(&asked(&[]));
+        let left_out = format!("{} more plans are left out: --all", shipped.len());
+        assert!(told.contains(&left_out) && !told.contains("restart-kubelet on cp1"), "{command:?}: {told}");
+        let (_, told, _) = stage.run(&asked(&["--playbook", "restart-kubelet"]));
+        assert!(told.contains("HELD  restart-kubelet on cp1") && !told.contains("--all"), "{command:?}: {told}");
+    }
+}
+
 /// A journal that cannot be used: one line, observe-only, told by `/readyz`.
 fn observes_only(stage: &Stage, mut command: Command, why: &str) {
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -5,7 +5,7 @@
 use defib_engine::playbook::Playbook;
 
 use super::call::{CallError, Caller, unreached};
-use super::recover::plan;
+use super::recover::plan::{self, Wanted};
 use super::{Exit, Output, check, error_line, known, out, out_json, runtime};
 use crate::api::{Answer, Named, Offer, Plan, State, Verdict};
 use crate::config::Config;
@@ -17,7 +17,8 @@ use crate::web::api::Asked;
 #[command(after_help = "Examples:\n  \
     defib explain                                  every cluster\n  \
     defib explain prod --playbook restart-kubelet  one playbook, also where nothing calls for it\n  \
-    defib explain prod --node cp2 --output json\n\n\
+    defib explain prod --node cp2 --output json\n  \
+    defib explain --all                            every playbook on every node, and why it would run or not\n\n\
     Exit codes: 0 nothing is wrong, 1 an outage is known, 2 misuse, 4 cannot tell")]
 pub(super) struct Typed {
     /// Only this cluster
@@ -29,6 +30,9 @@ pub(super) struct Typed {
     /// Only this node, also where no open finding calls for anything there
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
+    /// Every playbook on every node, also where no open finding calls for it: whether it would run, or what holds it
+    #[arg(long)]
+    all: bool,
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -41,6 +45,9 @@ struct Explained {
     state: State,
     /// What would be done if a person asked for it.
     plans: Vec<Offer>,
+    /// The rest of what would be done, or not: with `--all` it is told, too.
+    #[serde(skip)]
+    rest: Vec<Offer>,
 }
 
 pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> Exit {
@@ -56,10 +63,13 @@ pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> E
         Ok(runtime) => runtime,
         Err(exit) => return exit,
     };
-    let explained = match runtime.block_on(ask(typed, &Caller::new(&config.journal))) {
+    let mut explained = match runtime.block_on(ask(typed, &Caller::new(&config.journal))) {
         Ok(explained) => explained,
         Err(error @ CallError::Absent(_)) if journal::holder(&config.journal).is_none() => {
             error_line(&format!("defib: {error}; what follows was seen once, by one look"));
+            if typed.all {
+                error_line("defib: what every playbook would do is not in it: `defib recover --dry-run --all` tells");
+            }
             let look = check::Typed::of(typed.cluster.clone(), typed.output);
             return check::main(&look, config, playbooks);
         }
@@ -72,6 +82,9 @@ pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> E
     };
     let exit = explained.iter().map(exit).max().unwrap_or(Exit::CannotTell);
     if typed.output == Output::Json {
+        if typed.all {
+            explained.iter_mut().for_each(|one| one.plans.append(&mut one.rest));
+        }
         return out_json(&explained).max(exit);
     }
     explained.iter().flat_map(|one| lines(one, typed)).for_each(|line| out(&line));
@@ -91,13 +104,9 @@ async fn ask(typed: &Typed, caller: &Caller) -> Result<Vec<Explained>, CallError
             ..Asked::default()
         };
         let answer: Answer = caller.command("recover", &asked).await?;
-        let named = typed.playbook.is_some() || typed.node.is_some();
-        let wanted = |plan: &Offer| {
-            typed.playbook.as_ref().is_none_or(|name| plan.playbook == *name)
-                && typed.node.as_ref().is_none_or(|name| plan.node == *name)
-                && (named || plan.called_for.is_some())
-        };
-        explained.push(Explained { state, plans: answer.plans.into_iter().filter(wanted).collect() });
+        let wanted = Wanted { playbook: typed.playbook.as_deref(), node: typed.node.as_deref(), all: typed.all };
+        let (plans, rest) = wanted.split(answer.plans);
+        explained.push(Explained { state, plans, rest });
     }
     Ok(explained)
 }
@@ -132,6 +141,11 @@ fn lines(one: &Explained, typed: &Typed) -> Vec<String> {
     if !one.plans.is_empty() {
         lines.push("If a person asks (defib recover):".to_owned());
         lines.extend(one.plans.iter().flat_map(plan::lines).map(|line| format!("    {line}")));
+    }
+    if typed.all {
+        lines.extend(plan::every(one.plans.iter().chain(&one.rest)));
+    } else {
+        lines.extend(plan::left_out(one.rest.len()));
     }
     lines
 }

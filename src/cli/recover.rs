@@ -22,6 +22,7 @@ use crate::config::{Cluster, Config, Mode};
 use crate::daemon::{self, DaemonError};
 use crate::journal::{self, JournalError};
 use crate::web::api::Asked;
+use plan::Wanted;
 
 /// How often what is going on is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -40,6 +41,7 @@ const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 #[command(after_help = "Examples:\n  \
     defib recover                                  diagnose, show the plan, ask, act, verify\n  \
     defib recover --dry-run                        show the plan with every check, and do nothing\n  \
+    defib recover --dry-run --all                  the same, and why every other playbook would run or not\n  \
     defib recover --playbook restart-kubelet --node cp2\n  \
     defib recover --yes --output json              for programs: never asks\n  \
     defib recover --yes --pass-limits --confirm cp2\n\n\
@@ -58,6 +60,9 @@ pub(super) struct Typed {
     /// Show what would be done, and do nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Show every playbook on every node, also where no open finding calls for it: whether it would run, or what holds it
+    #[arg(long, requires = "dry_run", conflicts_with = "yes")]
+    all: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -245,6 +250,15 @@ struct Talk<'a> {
 struct Found {
     state: State,
     plans: Vec<Offer>,
+    /// What else could be asked for: no open finding calls for it, and nobody named it.
+    rest: Vec<Offer>,
+}
+
+impl Found {
+    /// The same, with other plans.
+    fn with(self, (plans, rest): (Vec<Offer>, Vec<Offer>)) -> Found {
+        Found { plans, rest, ..self }
+    }
 }
 
 impl<'a> Talk<'a> {
@@ -295,11 +309,11 @@ impl<'a> Talk<'a> {
                 }
                 Said::Changed => {
                     self.asked_for.set(false);
-                    found = Found { plans: self.ours(answer.plans), ..found };
+                    found = found.with(self.ours(answer.plans));
                     again = true;
                 }
                 Said::Held => {
-                    found = Found { plans: self.ours(answer.plans), ..found };
+                    found = found.with(self.ours(answer.plans));
                     if self.typed.output == Output::Text {
                         self.show(&found, None, true);
                     }
@@ -359,7 +373,8 @@ impl<'a> Talk<'a> {
         if answer.answer == Said::Refused {
             return Err(CallError::Refused(answer.text));
         }
-        Ok(Found { state, plans: self.ours(answer.plans) })
+        let (plans, rest) = self.ours(answer.plans);
+        Ok(Found { state, plans, rest })
     }
 
     async fn state(&self) -> Result<State, CallError> {
@@ -369,16 +384,10 @@ impl<'a> Talk<'a> {
         states.into_iter().next().ok_or_else(absent)
     }
 
-    /// The plans that were asked for; where none was named, those that an open finding calls for.
-    fn ours(&self, plans: Vec<Offer>) -> Vec<Offer> {
+    /// The plans that were asked for; where none was named, those that an open finding calls for. And the rest.
+    fn ours(&self, plans: Vec<Offer>) -> (Vec<Offer>, Vec<Offer>) {
         let typed = self.typed;
-        let named = typed.playbook.is_some() || typed.node.is_some();
-        let wanted = |plan: &Offer| {
-            typed.playbook.as_ref().is_none_or(|name| plan.playbook == *name)
-                && typed.node.as_ref().is_none_or(|name| plan.node == *name)
-                && (named || plan.called_for.is_some())
-        };
-        plans.into_iter().filter(wanted).collect()
+        Wanted { playbook: typed.playbook.as_deref(), node: typed.node.as_deref(), all: typed.all }.split(plans)
     }
 
     fn asked(&self, plan: Option<&Offer>, preview: bool) -> Asked {
@@ -436,8 +445,14 @@ impl<'a> Talk<'a> {
             Some(plan) => vec![plan],
             None => found.plans.iter().collect(),
         };
-        for plan in shown {
+        for plan in &shown {
             plan::lines(plan).iter().for_each(|line| out(line));
+        }
+        if self.typed.all {
+            plan::every(found.plans.iter().chain(&found.rest)).iter().for_each(|line| out(line));
+        } else if self.typed.dry_run {
+            let left_out = found.plans.len() + found.rest.len() - shown.len();
+            plan::left_out(left_out).iter().for_each(|line| out(line));
         }
     }
 
@@ -450,6 +465,7 @@ impl<'a> Talk<'a> {
     /// The last sentence.
     fn say(&self, end: End, found: &Found, plan: Option<Offer>, run: Option<String>) -> Exit {
         if self.typed.output == Output::Json {
+            let rest = found.rest.iter().filter(|_| self.typed.all);
             let ended = Ended {
                 version: api::VERSION,
                 cluster: self.cluster.to_owned(),
@@ -458,7 +474,7 @@ impl<'a> Talk<'a> {
                 text: end.text,
                 root: found.state.root.clone(),
                 plan,
-                plans: found.plans.clone(),
+                plans: found.plans.iter().chain(rest).cloned().collect(),
                 run,
             };
             return out_json(&ended).max(end.exit);

@@ -66,6 +66,59 @@ pub(crate) fn lines(plan: &Offer) -> Vec<String> {
     lines
 }
 
+/// Which plans a person asks about.
+pub(crate) struct Wanted<'a> {
+    pub(crate) playbook: Option<&'a str>,
+    pub(crate) node: Option<&'a str>,
+    /// Also what no open finding calls for.
+    pub(crate) all: bool,
+}
+
+impl Wanted<'_> {
+    /// What is to be shown whole, and the rest of what was asked about. Where a playbook or a node was named, all of it is
+    /// shown whole, unless everything was asked for: then that is what an open finding calls for, as it is where none was.
+    pub(crate) fn split(&self, plans: Vec<Offer>) -> (Vec<Offer>, Vec<Offer>) {
+        let named = !self.all && (self.playbook.is_some() || self.node.is_some());
+        let mine = |plan: &Offer| {
+            self.playbook.is_none_or(|name| plan.playbook == name) && self.node.is_none_or(|name| plan.node == name)
+        };
+        plans.into_iter().filter(mine).partition(|plan| named || plan.called_for.is_some())
+    }
+}
+
+/// Every plan in one line: whether it would run, else what holds it first; in the order in which the daemon has them.
+pub(crate) fn every<'a>(plans: impl Iterator<Item = &'a Offer>) -> Vec<String> {
+    let mut lines = vec!["Every playbook on every node, if a person asks:".to_owned()];
+    let mut heading = "";
+    for plan in plans {
+        let own = match (plan.would, &plan.called_for) {
+            (true, _) => "would run",
+            (false, Some(_)) => "called for, and held",
+            (false, None) => "no open finding calls for it",
+        };
+        if heading != own {
+            lines.push(format!("    {own}:"));
+            heading = own;
+        }
+        let more = match plan.holds.len() {
+            0 | 1 => String::new(),
+            holds => format!(" (and {} more)", holds - 1),
+        };
+        let hold = plan.holds.first().map(|hold| format!(": {}: {}{more}", hold.check, hold.text)).unwrap_or_default();
+        lines.push(format!("        {} on {}{hold}", plan.playbook, plan.node));
+    }
+    lines
+}
+
+/// That `--all` shows more, where so many plans were left out.
+pub(crate) fn left_out(plans: usize) -> Option<String> {
+    match plans {
+        0 => None,
+        1 => Some("1 more plan is left out: --all shows it".to_owned()),
+        _ => Some(format!("{plans} more plans are left out: --all shows for each why it would run or not")),
+    }
+}
+
 fn name(named: &Named) -> String {
     line::named(&named.finding, &named.scope)
 }
