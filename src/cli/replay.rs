@@ -14,8 +14,11 @@ use crate::config::set_threshold;
 use crate::daemon::replay::{self, Decision, Difference, Played};
 use crate::journal::recording::{Header, Intended, Recording};
 use crate::playbook;
-use crate::report::wall;
+use crate::report::{wall, wrap};
 use crate::yaml::suggestion;
+
+/// How wide each of two decisions is that stand beside one another.
+const COLUMN: usize = 48;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -60,14 +63,14 @@ pub(super) fn main(typed: &Typed) -> Exit {
         }
     };
     let header = &recording.header;
-    let (settings, changes) = match changed(typed, header) {
+    let (recorded, settings, changes) = match changed(typed, header) {
         Ok(changed) => changed,
         Err(problems) => {
             problems.iter().for_each(|problem| error_line(problem));
             return Exit::Misuse;
         }
     };
-    let played = replay::play(&recording, &settings);
+    let played = replay::play(&recording, &recorded, &settings);
     if typed.output == Output::Json {
         out_json(&document(&recording, &changes, &played));
     } else {
@@ -76,11 +79,11 @@ pub(super) fn main(typed: &Typed) -> Exit {
     if played.differs.is_some() { Exit::Unhealthy } else { Exit::Well }
 }
 
-/// The recorded settings with what was asked for, and that in words.
-fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Vec<String>), Vec<String>> {
+/// The recorded settings, the same with what was asked for, and that in words.
+fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Settings, Vec<String>), Vec<String>> {
     let texts: Vec<(&str, &str)> = header.playbooks.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let mut playbooks =
-        playbook::load(&texts, typed.playbooks.as_deref()).map_err(|problems| vec![problems.to_string()])?;
+    let load = |folder| playbook::load(&texts, folder).map_err(|problems| vec![problems.to_string()]);
+    let (recorded, mut playbooks) = (load(None)?, load(typed.playbooks.as_deref())?);
     let (mut changes, mut problems) = (Vec::new(), Vec::new());
     for playbook in &playbooks {
         match header.playbooks.iter().find(|(name, _)| *name == playbook.name) {
@@ -117,7 +120,7 @@ fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Vec<String>), Ve
             }
         }
     }
-    Ok((settings, changes))
+    Ok((replay::settings(header, recorded), settings, changes))
 }
 
 /// Changes one figure, and says so.
@@ -171,8 +174,9 @@ fn tell(recording: &Recording, changes: &[String], played: &Played) {
     let length = played.until.mono.since(header.begins.mono);
     if let Some(Difference { at, then, now }) = &played.differs {
         out(&format!("  {} differs", time(*at)));
-        side("then", then);
-        side("now", now);
+        let sides = [("then", side(then)), ("now", side(now))];
+        let lines = if terminal_columns() >= 2 * COLUMN + 4 { beside(&sides) } else { beneath(&sides) };
+        lines.iter().for_each(|line| out(line));
         out(&format!("played {} of it; from here on the recorded answers no longer fit", Human(length)));
         return;
     }
@@ -196,18 +200,46 @@ fn does(act: &Intended) -> String {
     format!("{} {}: {}", act.playbook, act.node, act.action)
 }
 
-fn side(word: &str, decision: &Decision) {
+/// What was decided, and each check.
+fn side(decision: &Decision) -> (String, Vec<String>) {
     match decision {
         Decision::Act(act, passed) => {
-            out(&format!("    {word:<5} {}", does(act)));
-            passed.iter().for_each(|(check, text)| out(&format!("            {check}: {text}")));
+            (does(act), passed.iter().map(|(check, text)| format!("{check}: {text}")).collect())
         }
-        Decision::Held(holds) if holds.is_empty() => out(&format!("    {word:<5} nothing called for anything")),
+        Decision::Held(holds) if holds.is_empty() => ("nothing called for anything".to_owned(), Vec::new()),
         Decision::Held(holds) => {
-            out(&format!("    {word:<5} held"));
-            holds.iter().for_each(|(check, text, lifts)| out(&format!("            {check}: {text}; lifts {lifts}")));
+            let hold = |(check, text, lifts): &(String, String, String)| format!("{check}: {text}; lifts {lifts}");
+            ("held".to_owned(), holds.iter().map(hold).collect())
         }
+        Decision::Absent(playbook) => (format!("there is no playbook {playbook}"), Vec::new()),
     }
+}
+
+type Sides = [(&'static str, (String, Vec<String>)); 2];
+
+fn beneath(sides: &Sides) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (word, (what, checks)) in sides {
+        lines.push(format!("    {word:<5} {what}"));
+        lines.extend(checks.iter().map(|check| format!("            {check}")));
+    }
+    lines
+}
+
+fn beside(sides: &Sides) -> Vec<String> {
+    let [left, right] = sides.each_ref().map(|(word, (what, checks))| {
+        let first = wrap(&format!("{word:<5} {what}"), 6, COLUMN);
+        let rest = checks.iter().flat_map(|check| wrap(&format!("  {check}"), 4, COLUMN));
+        first.into_iter().chain(rest).collect::<Vec<_>>()
+    });
+    let of = |lines: &[String], number: usize| lines.get(number).cloned().unwrap_or_default();
+    let row = |number| format!("  {:<COLUMN$}  {}", of(&left, number), of(&right, number)).trim_end().to_owned();
+    (0..left.len().max(right.len())).map(row).collect()
+}
+
+/// How wide the terminal is; none, where there is none.
+fn terminal_columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col))
 }
 
 fn document(recording: &Recording, changes: &[String], played: &Played) -> Value {
@@ -223,6 +255,7 @@ fn document(recording: &Recording, changes: &[String], played: &Played) -> Value
                 |(check, text, lifts): &(String, String, String)| json!({"check": check, "text": text, "lifts": lifts});
             json!({"held": holds.iter().map(one).collect::<Vec<_>>()})
         }
+        Decision::Absent(playbook) => json!({"held": [], "no_playbook": playbook}),
     };
     json!({
         "version": crate::api::VERSION,
@@ -241,4 +274,43 @@ fn document(recording: &Recording, changes: &[String], played: &Played) -> Value
             "now": row.now.as_ref().map(|told| json!({"kind": told.kind, "body": told.body})),
         })),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_decisions_stand_beside_one_another_where_there_is_room_and_beneath_where_not() {
+        let hold = |text: &str| ("when".to_owned(), text.to_owned(), "in 19s".to_owned());
+        let held = side(&Decision::Held(vec![hold("apiserver-down has been open for 1s, 20s are asked")]));
+        let act = Intended {
+            step: "prod/R-1/1".to_owned(),
+            run: "R-1".to_owned(),
+            playbook: "restart-kubelet".to_owned(),
+            node: "cp1".to_owned(),
+            action: "restart-service kubelet".to_owned(),
+        };
+        let done = side(&Decision::Act(act, vec![("authority".to_owned(), "mode act, armed".to_owned())]));
+        let sides = [("then", held), ("now", done)];
+        assert_eq!(
+            beneath(&sides),
+            [
+                "    then  held",
+                "            when: apiserver-down has been open for 1s, 20s are asked; lifts in 19s",
+                "    now   restart-kubelet cp1: restart-service kubelet",
+                "            authority: mode act, armed",
+            ]
+        );
+        let beside = beside(&sides);
+        assert_eq!(
+            beside,
+            [
+                "  then  held                                        now   restart-kubelet cp1: restart-service",
+                "    when: apiserver-down has been open for 1s, 20s        kubelet",
+                "      are asked; lifts in 19s                         authority: mode act, armed",
+            ]
+        );
+        assert!(beside.iter().all(|line| line.chars().count() <= 100), "{beside:#?}");
+    }
 }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use defib_engine::check::{Guards, Hold};
+use defib_engine::command::{Ask, Command, Recover, Reply};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{ClusterId, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
@@ -21,7 +22,7 @@ use serde_json::Value;
 
 use crate::driver::{Driver, Ports};
 use crate::journal::account;
-use crate::journal::recording::{Header, Intended, Line, Recording, Told, Turn};
+use crate::journal::recording::{Header, Intended, Line, Recording, Told, Turn, Wrote};
 
 /// What a replay showed.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +59,8 @@ pub enum Decision {
     Act(Intended, Vec<(String, String)>),
     /// It was held, by these checks: name, why, what would lift it.
     Held(Vec<(String, String, String)>),
+    /// There is no playbook of this name.
+    Absent(String),
 }
 
 /// Two rows of the account at one time; none: there was none.
@@ -84,20 +87,68 @@ pub fn settings(header: &Header, playbooks: Vec<Playbook>) -> Settings {
     }
 }
 
-/// Leads the recording through a fresh engine with these settings.
+/// Leads the recording through a fresh engine with the `changed` settings. Why it was not done then what is done now, the
+/// recording does not say, for what merely waits is not written down: an engine with the `recorded` ones does.
 #[must_use]
-pub fn play(recording: &Recording, settings: &Settings) -> Played {
+pub fn play(recording: &Recording, recorded: &Settings, changed: &Settings) -> Played {
     let header = &recording.header;
-    let mut driver = Driver::new(settings, &header.saved.0, header.begins, Desk::default());
+    let turns = turns(&recording.lines);
+    let mut player = Player::new(header, changed);
     let mut played =
         Played { turns: 0, until: header.begins, same: Vec::new(), differs: None, rows: 0, row_differs: None };
-    let (mut then, mut now) = (Side::default(), Side::default());
-    let mut lines = recording.lines.iter().peekable();
-    while let Some(line) = lines.next() {
-        // What was written without a turn before it belongs to one that was forgotten.
-        let Line::Turn(turn) = line else { continue };
-        let events = fitted(turn, &header.cluster, (&mut then, &mut now));
-        driver.turn(events, turn.now);
+    for (turn, wrote) in &turns {
+        player.turn(turn, wrote);
+        let at = turn.now;
+        (played.turns, played.until) = (played.turns + 1, at);
+        let counts = at.mono >= header.opened.mono;
+        let sides = (&mut player.then, &mut player.now);
+        compare_rows(&mut played, at, sides, counts);
+        let sides = (&mut player.then, &mut player.now);
+        let Some((was, is)) = compare_acts(&mut played, at, sides, counts) else { continue };
+        let mut before = Player::new(header, recorded);
+        if was.is_none() {
+            turns.iter().take(played.turns).for_each(|(turn, wrote)| before.turn(turn, wrote));
+        }
+        let then = before.decision(was.as_ref().map(|act| player.then.did(act)), is.as_ref(), at);
+        let now = player.decision(is.as_ref().map(|act| player.now.did(act)), was.as_ref(), at);
+        played.differs = Some(Difference { at, then, now });
+        break;
+    }
+    played
+}
+
+/// Every turn with what was written in it. What was written without a turn before it belongs to one that was forgotten.
+fn turns(lines: &[Line]) -> Vec<(&Turn, Vec<&Wrote>)> {
+    let mut turns: Vec<(&Turn, Vec<&Wrote>)> = Vec::new();
+    for line in lines {
+        match (line, turns.last_mut()) {
+            (Line::Turn(turn), _) => turns.push((turn, Vec::new())),
+            (Line::Wrote(wrote), Some((_, all))) => all.push(wrote),
+            _ => {}
+        }
+    }
+    turns
+}
+
+/// A fresh engine beside the recorded account.
+struct Player<'a> {
+    cluster: &'a ClusterId,
+    driver: Driver<Desk>,
+    then: Side,
+    now: Side,
+}
+
+impl<'a> Player<'a> {
+    fn new(header: &'a Header, settings: &Settings) -> Player<'a> {
+        let driver = Driver::new(settings, &header.saved.0, header.begins, Desk::default());
+        Player { cluster: &header.cluster, driver, then: Side::default(), now: Side::default() }
+    }
+
+    /// Leads it through one turn.
+    fn turn(&mut self, turn: &Turn, wrote: &[&Wrote]) {
+        let Player { cluster, driver, then, now } = self;
+        [&mut *then, &mut *now].into_iter().for_each(Side::turns);
+        driver.turn(fitted(turn, cluster, (then, now)), turn.now);
         for batch in driver.ports.batches.drain(..) {
             now.wrote(batch.id);
             let rows = account::rows(&batch, None);
@@ -110,21 +161,45 @@ pub fn play(recording: &Recording, settings: &Settings) -> Played {
             });
             now.takes(rows.records.into_iter().map(|row| Told { kind: row.kind, body: row.body }), steps);
         }
-        while let Some(Line::Wrote(wrote)) = lines.next_if(|line| matches!(line, Line::Wrote(_))) {
+        for wrote in wrote {
             then.wrote(wrote.batch);
             then.takes(wrote.records.iter().cloned(), wrote.steps.iter().cloned());
         }
-        (played.turns, played.until) = (played.turns + 1, turn.now);
-        let counts = turn.now.mono >= header.opened.mono;
-        compare_rows(&mut played, turn.now, (&mut then, &mut now), counts);
-        if compare_acts(&mut played, turn.now, (&mut then, &mut now), counts) {
-            if let Some(difference) = &mut played.differs {
-                explain(difference, driver.status(&header.cluster));
-            }
-            break;
-        }
     }
-    played
+
+    /// What was done, or why this engine does not do what the `other` did.
+    fn decision(&mut self, own: Option<Decision>, other: Option<&Intended>, at: Now) -> Decision {
+        own.or_else(|| Some(self.why_not(other?, at))).unwrap_or(Decision::Held(Vec::new()))
+    }
+
+    /// What holds this here. Its account tells only of what would otherwise have been done, its status of what an open
+    /// finding calls for; why nothing does is answered to who asks.
+    fn why_not(&mut self, act: &Intended, at: Now) -> Decision {
+        let wish = Recover {
+            cluster: self.cluster.clone(),
+            playbook: Some(act.playbook.clone()),
+            node: Some(act.node.clone()),
+            ..Recover::default()
+        };
+        let ask = Event::Asked(Command { id: 0, by: "defib replay".to_owned(), ask: Ask::Preview(wish) });
+        self.driver.turn([ask], at);
+        let asked = match self.driver.ports.reply.take() {
+            Some(Reply::Preview(preview)) => preview.plans.into_iter().next(),
+            Some(Reply::Refused(_)) => return Decision::Absent(act.playbook.clone()),
+            _ => None,
+        };
+        let words = |hold: &Hold| (hold.check.to_owned(), hold.text.clone(), hold.lifts.describe(at.mono));
+        let status = self.driver.status(self.cluster);
+        let run = status.and_then(|status| status.run.as_ref());
+        if let Some(run) = run.filter(|run| run.playbook == act.playbook && run.node == act.node) {
+            let text = format!("{} is under way, and {}", run.id, run.phase);
+            return Decision::Held(vec![("run".to_owned(), text, "by itself".to_owned())]);
+        }
+        let mine = |one: &&defib_engine::status::Decision| one.playbook == act.playbook && one.node == act.node;
+        let judged = status.and_then(|status| status.decisions.iter().find(mine)).map(|one| &one.judgement);
+        let judged = judged.or(asked.as_ref().map(|plan| &plan.judgement));
+        Decision::Held(judged.into_iter().flat_map(|judged| &judged.holds).map(words).collect())
+    }
 }
 
 /// The turn's events, with the numbers that this engine gave.
@@ -168,8 +243,6 @@ struct Side {
     /// Rows and steps of this turn.
     rows: Vec<Told>,
     acts: Vec<Intended>,
-    /// What holds, by playbook, node and check: why, and what would lift it.
-    holds: BTreeMap<(String, String, String), (String, String)>,
     /// The checks that a run passed, by its id.
     passed: BTreeMap<String, Vec<(String, String)>>,
 }
@@ -182,25 +255,12 @@ impl Side {
 
     fn takes(&mut self, rows: impl Iterator<Item = Told>, steps: impl Iterator<Item = Intended>) {
         for row in rows {
-            let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            match row.kind.as_str() {
-                "hold" => {
-                    let key = (text("playbook"), text("node"), text("check"));
-                    if text("change") == "raised" {
-                        self.holds.insert(key, (text("text"), text("lifts")));
-                    } else {
-                        self.holds.remove(&key);
-                    }
-                }
-                "decision" => {
-                    let passed = row.body.get("passed").and_then(Value::as_array).into_iter().flatten();
-                    let word = |value: &Value, key: &str| {
-                        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-                    };
-                    let passed = passed.map(|one| (word(one, "check"), word(one, "text"))).collect();
-                    self.passed.insert(text("run"), passed);
-                }
-                _ => {}
+            if row.kind == "decision" {
+                let passed = row.body.get("passed").and_then(Value::as_array).into_iter().flatten();
+                let word =
+                    |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let passed = passed.map(|one| (word(one, "check"), word(one, "text"))).collect();
+                self.passed.insert(word(&row.body, "run"), passed);
             }
             self.rows.push(row);
         }
@@ -210,48 +270,38 @@ impl Side {
         }
     }
 
-    /// What this side did, or why it did not do what the `other` did.
-    fn decision(&self, own: Option<&Intended>, other: Option<&Intended>) -> Decision {
-        if let Some(act) = own {
-            return Decision::Act(act.clone(), self.passed.get(&act.run).cloned().unwrap_or_default());
-        }
-        let holds = self.holds.iter().filter(|((playbook, node, _), _)| {
-            other.is_none_or(|other| *playbook == other.playbook && *node == other.node)
-        });
-        Decision::Held(
-            holds.map(|((_, _, check), (text, lifts))| (check.clone(), text.clone(), lifts.clone())).collect(),
-        )
+    /// The rows and steps of the turn before are done with.
+    fn turns(&mut self) {
+        self.rows.clear();
+        self.acts.clear();
+    }
+
+    /// What this side did, with the checks that its run passed.
+    fn did(&self, act: &Intended) -> Decision {
+        Decision::Act(act.clone(), self.passed.get(&act.run).cloned().unwrap_or_default())
     }
 }
 
-/// Compares what was done in this turn; true: it differs.
-fn compare_acts(played: &mut Played, at: Now, (then, now): (&mut Side, &mut Side), counts: bool) -> bool {
+/// Compares what was done in this turn: the first that differs, then and now.
+fn compare_acts(
+    played: &mut Played,
+    at: Now,
+    (then, now): (&mut Side, &mut Side),
+    counts: bool,
+) -> Option<(Option<Intended>, Option<Intended>)> {
     let (recorded, made) = (std::mem::take(&mut then.acts), std::mem::take(&mut now.acts));
     if !counts {
-        return false;
+        return None;
     }
     for place in 0..recorded.len().max(made.len()) {
         let (was, is) = (recorded.get(place), made.get(place));
         let what = |act: &Intended| (act.playbook.clone(), act.node.clone(), act.action.clone());
         if was.map(what) != is.map(what) {
-            let (was, is) = (then.decision(was, is), now.decision(is, was));
-            played.differs = Some(Difference { at, then: was, now: is });
-            return true;
+            return Some((was.cloned(), is.cloned()));
         }
         played.same.extend(is.map(|act| (at, act.clone())));
     }
-    false
-}
-
-/// Why this engine did not do what was recorded: its account tells only of what would otherwise have been done, it knows
-/// more.
-fn explain(difference: &mut Difference, status: Option<&Status>) {
-    let (Decision::Act(act, _), Decision::Held(holds)) = (&difference.then, &mut difference.now) else { return };
-    let mine = |one: &&defib_engine::status::Decision| one.playbook == act.playbook && one.node == act.node;
-    let Some(judged) = status.and_then(|status| status.decisions.iter().find(mine)) else { return };
-    let at = difference.at.mono;
-    let words = |hold: &Hold| (hold.check.to_owned(), hold.text.clone(), hold.lifts.describe(at));
-    *holds = judged.judgement.holds.iter().map(words).collect();
+    None
 }
 
 fn compare_rows(played: &mut Played, at: Now, (then, now): (&mut Side, &mut Side), counts: bool) {
@@ -273,6 +323,7 @@ fn compare_rows(played: &mut Played, at: Now, (then, now): (&mut Side, &mut Side
 #[derive(Default)]
 struct Desk {
     batches: Vec<Batch>,
+    reply: Option<Reply>,
 }
 
 impl Ports for Desk {
@@ -287,4 +338,8 @@ impl Ports for Desk {
     fn route(&mut self, _: &ClusterId, _: Route) {}
 
     fn publish(&mut self, _: &ClusterId, _: &Status) {}
+
+    fn reply(&mut self, _: u64, reply: Reply) {
+        self.reply = Some(reply);
+    }
 }

@@ -8,3 +8,5 @@ pub mod line;
 mod page;
 pub mod picture;
 pub mod wall;
+
+pub(crate) use page::wrap;

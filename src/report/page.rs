@@ -31,7 +31,7 @@ pub(super) struct List {
 impl Page {
     /// Adds a line that is always shown, wrapped where it is long.
     pub(super) fn line(&mut self, text: &str) {
-        self.parts.push(Part::Line(wrap(text, 4)));
+        self.parts.push(Part::Line(wrap(text, 4, COLUMNS)));
     }
 
     /// Adds a list.
@@ -83,7 +83,7 @@ impl List {
 
     /// Adds an entry, wrapped where it is long.
     pub(super) fn entry(&mut self, text: &str) {
-        self.entries.push(wrap(text, 6));
+        self.entries.push(wrap(text, 6, COLUMNS));
     }
 
     fn is_shown(&self) -> bool {
@@ -108,15 +108,15 @@ impl List {
     }
 }
 
-/// Breaks a line before the word that does not fit; a word longer than a line is broken inside. What would move a
+/// Breaks a line of more than so many `columns` before the word that does not fit; a word longer than a line is broken inside. What would move a
 /// terminal's cursor becomes a blank.
-fn wrap(text: &str, indent: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, indent: usize, columns: usize) -> Vec<String> {
     let tame: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut rest = tame.trim_end().to_owned();
     let mut lines = Vec::new();
-    while let Some((full, _)) = rest.char_indices().nth(COLUMNS) {
+    while let Some((full, _)) = rest.char_indices().nth(columns) {
         let margin = rest.len() - rest.trim_start().len();
-        let blanks = rest.char_indices().take(COLUMNS + 1).filter(|&(at, c)| c == ' ' && at > margin);
+        let blanks = rest.char_indices().take(columns + 1).filter(|&(at, c)| c == ' ' && at > margin);
         let end = blanks.last().map_or(full, |(at, _)| at);
         lines.push(rest[..end].trim_end().to_owned());
         rest = format!("{:indent$}{}", "", rest[end..].trim_start());
@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn a_long_line_is_wrapped_between_words_and_a_long_word_is_broken() {
-        assert_eq!(wrap("  short  and  spaced ", 4), ["  short  and  spaced"]);
-        let lines = wrap(&format!("  ? {} {}\nend", "ä".repeat(70), "b".repeat(170)), 4);
+        assert_eq!(wrap("  short  and  spaced ", 4, COLUMNS), ["  short  and  spaced"]);
+        let lines = wrap(&format!("  ? {} {}\nend", "ä".repeat(70), "b".repeat(170)), 4, COLUMNS);
         assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{lines:#?}");
         assert_eq!(lines.len(), 4, "{lines:#?}");
         assert!(lines[3].starts_with("    b") && lines[3].ends_with("b end"), "{lines:#?}");

@@ -124,7 +124,8 @@ fn a_recording(bytes: &[u8]) {
             Ok(recording) => {
                 let texts: Vec<_> = recording.header.playbooks.iter().map(|(name, text)| (&**name, &**text)).collect();
                 if let Ok(playbooks) = playbook::load(&texts, None) {
-                    let _ = replay::play(&recording, &replay::settings(&recording.header, playbooks));
+                    let settings = replay::settings(&recording.header, playbooks);
+                    let _ = replay::play(&recording, &settings, &settings);
                 }
             }
         }

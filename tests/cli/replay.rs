@@ -61,6 +61,45 @@ fn a_recording_tells_the_same_again_and_other_limits_tell_what_differs() {
 }
 
 #[test]
+fn what_would_be_done_earlier_is_told_with_what_held_it_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = recordings(folder.path(), "hang-apiserver").remove(0);
+    // While a playbook's finding is young, the account says nothing of it: what held then is told all the same.
+    let eager = ["--set", "restart-apiserver.for=1s"];
+    let (code, told) = replay(&file, &eager);
+    let Value::Object(differs) = &told["differs"] else { panic!("{told:#}") };
+    assert_eq!((code, &differs["now"]["act"]["playbook"]), (1, &Value::from("restart-apiserver")), "{told:#}");
+    assert!(differs["now"]["passed"].as_array().is_some_and(|passed| passed.len() > 5), "{told:#}");
+    assert_eq!(
+        differs["then"]["held"],
+        serde_json::json!([{
+            "check": "when", "text": "apiserver-hung has been open for 10s, 30s are asked", "lifts": "in 19s",
+        }])
+    );
+    let (_, text, _) = run(&[&["replay", &file.display().to_string()], &eager[..]].concat());
+    let held = "    then  held\n            when: apiserver-hung has been open for 10s, 30s are asked; lifts in 19s\n    now   ";
+    assert!(text.contains(held), "{text}");
+
+    // What waits for its announcement is a run already.
+    let (code, told) = replay(&file, &["--set", "restart-apiserver.veto=10m"]);
+    let held = &told["differs"]["now"]["held"][0];
+    assert_eq!((code, &held["text"]), (1, &Value::from("R-1 is under way, and announced")), "{told:#}");
+
+    // Another playbook takes the place of the recorded one.
+    let mine = folder.path().join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    let (_, text, _) = run(&["playbook", "show", "restart-apiserver"]);
+    let new = text.replace("name: restart-apiserver", "name: mine").replace("for: 30s", "for: 1s");
+    std::fs::write(mine.join("mine.yaml"), new).unwrap();
+    let elsewhere = text.replace("finding: apiserver-hung", "finding: apiserver-not-ready");
+    std::fs::write(mine.join("restart-apiserver.yaml"), elsewhere).unwrap();
+    let (code, told) = replay(&file, &["--playbooks", &mine.display().to_string(), "--arm", "mine"]);
+    let differs = &told["differs"];
+    assert_eq!((code, &differs["now"]["act"]["playbook"]), (1, &Value::from("mine")), "{told:#}");
+    assert_eq!((&differs["then"]["no_playbook"], &differs["then"]["held"][0]), (&"mine".into(), &Value::Null));
+}
+
+#[test]
 fn what_is_no_recording_and_what_cannot_be_set_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = recordings(folder.path(), "back-off").remove(0);
