@@ -239,7 +239,7 @@ async fn round(
 
     let settings = compose::settings(&config, playbooks);
     let begins = clock.now();
-    let recorder = recorder(journal.is_ok().then_some(&config.journal), &settings, &saved, begins);
+    let recorder = recorder(journal.is_ok().then_some(&config.journal), &settings, &saved, begins, false);
     let story = story(print)?;
     let started = json!({
         "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION"), "mode": config.mode.to_string(),
@@ -300,10 +300,10 @@ async fn round(
 }
 
 /// The flight recorder beside the journal. One that cannot be had costs the recordings, nothing else.
-fn recorder(journal: Option<&PathBuf>, settings: &Settings, saved: &Saved, now: Now) -> Option<Recorder> {
+fn recorder(journal: Option<&PathBuf>, settings: &Settings, saved: &Saved, now: Now, model: bool) -> Option<Recorder> {
     let keeper = Keeper::start(&journal?.join(recording::FOLDER));
     match keeper {
-        Ok(keeper) => Some(Recorder::new(settings, saved, now, keeper)),
+        Ok(keeper) => Some(Recorder::new(settings, saved, now, model, keeper)),
         Err(error) => {
             tracing::warn!(%error, "no flight recorder");
             None

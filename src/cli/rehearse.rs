@@ -1,7 +1,7 @@
 //! `defib rehearse`: an outage played against a modelled cluster, with the whole program: on any system, without root.
 //!
 //! Every screen says that it is a model: the lines, the page, the JSON, and what `status`, `history` and `explain` say of its
-//! journal. Left out: everything that could reach a real cluster.
+//! journal, and `replay` of its recordings. Left out: everything that could reach a real cluster.
 
 mod sieve;
 mod verdict;
@@ -302,6 +302,7 @@ fn list(output: Output) -> Exit {
         let rows: Vec<_> = stories.iter().map(|story| json!({"story": story.name, "about": story.about})).collect();
         return out_json(&json!({"version": crate::api::VERSION, "model": true, "stories": rows}));
     }
+    out(crate::api::MODEL);
     for story in &stories {
         out(&format!("{:<24}{}", story.name, story.about));
     }

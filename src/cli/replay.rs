@@ -10,6 +10,7 @@ use defib_engine::time::{Human, Now};
 use serde_json::{Value, json};
 
 use super::{Exit, Output, complain, error_line, out, out_json};
+use crate::api::MODEL;
 use crate::config::set_threshold;
 use crate::daemon::replay::{self, Decision, Difference, Played};
 use crate::journal::recording::{Header, Intended, Recording};
@@ -153,6 +154,9 @@ fn tell(recording: &Recording, changes: &[String], played: &Played) {
     let header = &recording.header;
     let time = |now: Now| wall::time(now.wall.0);
     let nodes = header.settings.0.nodes.len();
+    if header.model {
+        out(MODEL);
+    }
     out(&format!(
         "{} of {}: {nodes} nodes, mode {}, recorded by defib {}",
         header.incident, header.cluster, header.mode, header.program
@@ -258,7 +262,7 @@ fn document(recording: &Recording, changes: &[String], played: &Played) -> Value
         Decision::Absent(playbook) => json!({"held": [], "no_playbook": playbook}),
     };
     json!({
-        "version": crate::api::VERSION,
+        "version": crate::api::VERSION, "model": header.model,
         "cluster": header.cluster, "incident": header.incident, "program": header.program,
         "mode": header.mode.to_string(), "from_start": header.from_start,
         "begins_at_ms": header.begins.wall.0, "opened_at_ms": header.opened.wall.0, "until_ms": played.until.wall.0,

@@ -156,7 +156,7 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
         open: std::collections::BTreeMap::new(),
         levels: std::collections::BTreeMap::new(),
         levels_written_at: None,
-        recorder: super::recorder(Some(&rehearsal.journal), settings, &Saved::default(), clock.now()),
+        recorder: super::recorder(Some(&rehearsal.journal), settings, &Saved::default(), clock.now(), true),
     };
     ports.life("start", started(&rehearsal), clock);
     let mut world = World::new(settings, story.model(*seed), *seed);

@@ -76,7 +76,7 @@ fn recording() -> Vec<u8> {
     let settings = world::settings(1, Mode::Act, playbooks);
     let mut world = World::new(&settings, Model::well(1, Way::KubeVip, 7), 7);
     let now = |tick: u64| Now { mono: Tick(tick), wall: UnixMs(1_771_286_400_000 + i64::try_from(tick).unwrap()) };
-    let mut recorder = Recorder::new(&settings, &Saved::default(), now(0), Keeper::start(folder.path()).unwrap());
+    let mut recorder = Recorder::new(&settings, &Saved::default(), now(0), true, Keeper::start(folder.path()).unwrap());
     let cluster = CLUSTER.to_owned();
     for second in 1..10 {
         world.advance(Tick(second * 1_000), true).iter().for_each(|event| recorder.takes(event));

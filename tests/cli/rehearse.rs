@@ -109,6 +109,14 @@ fn what_reads_a_rehearsals_journal_says_that_it_is_a_model_and_nothing_runs_on_i
 }
 
 #[test]
+fn what_can_be_rehearsed_is_said_to_be_a_model() {
+    let (code, text, _) = said(Command::new(DEFIB).args(["rehearse", "--list"]).output().unwrap());
+    assert!(code == 0 && text.starts_with("MODEL: ") && text.contains("\nincident-a "), "{text}");
+    let (code, listed) = rehearse(&["--list"]);
+    assert_eq!((code, &listed["model"]), (0, &Value::Bool(true)));
+}
+
+#[test]
 fn a_rehearsal_that_goes_on_answers_as_a_daemon_does_and_says_that_it_is_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("rehearsed");

@@ -41,6 +41,9 @@ fn a_recording_tells_the_same_again_and_other_limits_tell_what_differs() {
     assert_eq!((code, &told["differs"], &told["row_differs"]), (0, &Value::Null, &Value::Null), "{told:#}");
     assert_eq!(told["same"][0]["act"]["action"], "restart-service kubelet", "{told:#}");
     assert!(told["rows_same"].as_u64().unwrap() > 50, "{told:#}");
+    assert_eq!(told["model"], true);
+    let (_, text, _) = run(&["replay", &file.display().to_string()]);
+    assert!(text.starts_with("MODEL: "), "{text}");
 
     let (code, told) = replay(file, &["--set", "restart-kubelet.for=10m"]);
     assert_eq!((code, &told["differs"]["then"]["act"]["playbook"]), (1, &Value::from("restart-kubelet")), "{told:#}");

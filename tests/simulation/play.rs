@@ -246,7 +246,7 @@ impl Play {
         }
         let saved = saved(&self.paper, self.now);
         let recorder = self.recordings.as_ref().and_then(|folder| Keeper::start(folder).ok());
-        let recorder = recorder.map(|keeper| Recorder::new(&self.settings, &saved, self.now(), keeper));
+        let recorder = recorder.map(|keeper| Recorder::new(&self.settings, &saved, self.now(), true, keeper));
         let desk = Desk { recorder, ..Desk::default() };
         let driver = Driver::new(&self.settings, &saved, self.now(), desk);
         self.driver = Some(driver);

@@ -8,7 +8,7 @@
 //! clusters answered at the same time.
 //!
 //! ```text
-//! 0123456789abcdef {"format":1,"program":"0.1.0","cluster":"prod","incident":"I-7", …}    the header
+//! 0123456789abcdef {"format":1,"program":"0.1.0","model":false,"cluster":"prod", …}         the header
 //! …                {"turn":{"now":{…},"events":[…]}}                                      what came, and when
 //! …                {"wrote":{"now":{…},"records":[…],"steps":[…]}}                        what the engine made of it
 //! …                {"end":"quiet for 1m"}                                                 why it ends
@@ -90,6 +90,8 @@ pub enum RecordingError {
 pub struct Header {
     /// The program's version.
     pub program: String,
+    /// What was recorded is a model, played by `defib rehearse`: nothing of it is real.
+    pub model: bool,
     /// The cluster.
     pub cluster: String,
     /// The incident for which it was kept.
@@ -230,7 +232,7 @@ impl Shape for Memory {
 
 fields! {
     Header {
-        program, cluster, incident, opened, begins, from_start, mode, settings, canaries, playbooks, saved,
+        program, model, cluster, incident, opened, begins, from_start, mode, settings, canaries, playbooks, saved,
     }
 }
 

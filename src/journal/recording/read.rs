@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::shape::{Shape, field};
 use super::{FILE_MAX, FORMAT, Header, LINE_MAX, Line, RecordingError, value};
 
@@ -47,12 +49,16 @@ impl Recording {
             Next::TooLong => return Err(foreign("its first line has no end".to_owned())),
             Next::End => return Err(foreign("it is empty".to_owned())),
         };
-        let head = value(&first).map_err(|why| foreign(format!("line 1: {why}")))?;
+        let mut head = value(&first).map_err(|why| foreign(format!("line 1: {why}")))?;
         let format: u64 = field(&head, "format").map_err(|why| foreign(format!("line 1: {why}")))?;
         if format > FORMAT {
             return Err(RecordingError::Newer { file: path.to_owned(), format });
         }
         let damaged = |line: usize, why: String| RecordingError::Damaged { file: path.to_owned(), line, why };
+        // An older one does not say whether it is of a model.
+        if let Value::Object(map) = &mut head {
+            map.entry("model").or_insert(Value::Bool(false));
+        }
         let header = Header::take(&head).map_err(|why| damaged(1, why.to_string()))?;
         let mut recording = Recording { header, lines: Vec::new(), ended: None, cut_bytes: 0 };
         for number in 2.. {

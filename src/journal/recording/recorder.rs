@@ -35,6 +35,8 @@ const LONGEST: Duration = Duration::from_secs(6 * 3600);
 #[derive(Debug)]
 pub struct Recorder {
     settings: Settings,
+    /// What is watched is a model.
+    model: bool,
     keeper: Keeper,
     /// What one ring may take.
     bytes_each: usize,
@@ -82,7 +84,7 @@ struct Open {
 impl Recorder {
     /// Begins with what the engine begins with.
     #[must_use]
-    pub fn new(settings: &Settings, saved: &Saved, now: Now, keeper: Keeper) -> Recorder {
+    pub fn new(settings: &Settings, saved: &Saved, now: Now, model: bool, keeper: Keeper) -> Recorder {
         let ring = |id: &ClusterId| Ring {
             saved: of_one(saved, id),
             begins: now,
@@ -95,7 +97,7 @@ impl Recorder {
         };
         let rings = settings.clusters.keys().map(|id| (id.clone(), ring(id))).collect();
         let bytes_each = (BYTES_MAX / settings.clusters.len().max(1)).min(BYTES_OF_ONE);
-        Recorder { settings: settings.clone(), keeper, bytes_each, now, rings }
+        Recorder { settings: settings.clone(), model, keeper, bytes_each, now, rings }
     }
 
     /// Takes what is about to go into the engine.
@@ -173,7 +175,7 @@ impl Recorder {
             }
             let opens = ring.incidents.insert(incident.clone());
             if opens && ring.file.is_none() {
-                ring.keep(&batch.cluster, incident, now, &self.settings, &self.keeper);
+                ring.keep(&batch.cluster, incident, now, (&self.settings, self.model), &self.keeper);
             }
         }
     }
@@ -219,9 +221,10 @@ impl Ring {
     }
 
     /// An incident opened: what is remembered goes to the disk.
-    fn keep(&mut self, id: &str, incident: &str, now: Now, settings: &Settings, keeper: &Keeper) {
+    fn keep(&mut self, id: &str, incident: &str, now: Now, (settings, model): (&Settings, bool), keeper: &Keeper) {
         let header = Header {
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            model,
             cluster: id.to_owned(),
             incident: incident.to_owned(),
             opened: now,

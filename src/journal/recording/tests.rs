@@ -88,6 +88,7 @@ fn recording() -> Vec<u8> {
     let settings = settings();
     let header = Header {
         program: "0.1.0".to_owned(),
+        model: false,
         cluster: CLUSTER.to_owned(),
         incident: "I-1".to_owned(),
         opened: now(2),
@@ -159,6 +160,20 @@ fn a_file_that_was_cut_off_is_read_up_to_there_and_one_that_was_changed_is_not()
 }
 
 #[test]
+fn a_recording_says_whether_it_is_of_a_model_and_an_older_one_is_of_none() {
+    let whole = recording();
+    let end = whole.iter().position(|byte| *byte == b'\n').unwrap();
+    let mut head = value(&whole[..end]).unwrap();
+    for (says, expected) in [(Some(true), true), (Some(false), false), (None, false)] {
+        let Value::Object(map) = &mut head else { panic!("{head}") };
+        map.remove("model");
+        map.extend(says.map(|model| ("model".to_owned(), Value::Bool(model))));
+        let bytes = [&sealed(&head), &whole[end + 1..]].concat();
+        assert_eq!(read(&bytes).unwrap().header.model, expected, "{says:?}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line() {
     let told = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
     assert_eq!(told(b""), "prod.recording is no recording of defib: it is empty");
@@ -199,7 +214,7 @@ fn incident(at: Now, id: &str, state: IncidentState) -> Batch {
 fn the_minutes_before_an_incident_are_kept_and_what_was_spent_before_them_is_carried_along() {
     let folder = tempfile::tempdir().unwrap();
     let keeper = Keeper::start(folder.path()).unwrap();
-    let mut recorder = Recorder::new(&settings(), &Saved::default(), now(0), keeper);
+    let mut recorder = Recorder::new(&settings(), &Saved::default(), now(0), true, keeper);
     let cluster = CLUSTER.to_owned();
     let node: NodeName = "cp1".to_owned();
     for second in 1..=3_000 {
@@ -238,6 +253,7 @@ fn the_minutes_before_an_incident_are_kept_and_what_was_spent_before_them_is_car
     drop(recorder);
     let read = Recording::read(&kept(folder.path())).unwrap();
     let header = &read.header;
+    assert!(header.model);
     assert_eq!((header.incident.as_str(), header.opened, header.from_start), ("I-9", now(2_000), false));
     let before = header.opened.mono.since(header.begins.mono);
     assert!((420..=422).contains(&before.as_secs()), "{before:?}");
