@@ -83,7 +83,7 @@ pub(super) fn main(typed: &Typed) -> Exit {
 /// The recorded settings, the same with what was asked for, and that in words.
 fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Settings, Vec<String>), Vec<String>> {
     let texts: Vec<(&str, &str)> = header.playbooks.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let load = |folder| playbook::load(&texts, folder).map_err(|problems| vec![problems.to_string()]);
+    let load = |folder| playbook::load_recorded(&texts, folder).map_err(|problems| vec![problems.to_string()]);
     let (recorded, mut playbooks) = (load(None)?, load(typed.playbooks.as_deref())?);
     let (mut changes, mut problems) = (Vec::new(), Vec::new());
     for playbook in &playbooks {

@@ -86,7 +86,17 @@ impl Sheet {
 /// Everything that is wrong in every file, and between them: at most 64 files of 256 KiB each.
 pub fn load(shipped: &[(&str, &str)], folder: Option<&Path>) -> Result<Vec<Playbook>, Problems> {
     let files = folder.map_or_else(|| Ok(Vec::new()), files)?;
-    Ok(sheets(shipped, &files)?.into_iter().map(|sheet| sheet.playbook).collect())
+    Ok(sheets(shipped, false, &files)?.into_iter().map(|sheet| sheet.playbook).collect())
+}
+
+/// The same with those of a recording in place of the shipped ones: they were in force, so a lint that is stricter today is
+/// no reason not to play it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_recorded(recorded: &[(&str, &str)], folder: Option<&Path>) -> Result<Vec<Playbook>, Problems> {
+    let files = folder.map_or_else(|| Ok(Vec::new()), files)?;
+    Ok(sheets(recorded, true, &files)?.into_iter().map(|sheet| sheet.playbook).collect())
 }
 
 /// The same with what each was read from; a folder among `files` stands for the files in it.
@@ -102,19 +112,21 @@ pub fn load_sheets(shipped: &[(&str, &str)], places: &[&Path]) -> Result<Vec<She
             all.push((*place).to_owned());
         }
     }
-    sheets(shipped, &all)
+    sheets(shipped, false, &all)
 }
 
-fn sheets(shipped: &[(&str, &str)], files: &[PathBuf]) -> Result<Vec<Sheet>, Problems> {
+fn sheets(shipped: &[(&str, &str)], recorded: bool, files: &[PathBuf]) -> Result<Vec<Sheet>, Problems> {
     let mut problems = Vec::new();
     let mut keep = |result: Result<Sheet, Problems>| result.map_err(|found| problems.extend(found.0)).ok();
     let mut sheets: Vec<Sheet> = Vec::new();
     for (name, text) in shipped {
-        sheets.extend(keep(read::sheet(Path::new(&format!("shipped/{name}.yaml")), text)));
+        sheets.extend(keep(read::sheet(Path::new(&format!("shipped/{name}.yaml")), text, recorded)));
     }
     let mut own: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in files {
-        let Some(sheet) = keep(yaml::text(file, BYTES_MAX).and_then(|text| read::sheet(file, &text))) else { continue };
+        let Some(sheet) = keep(yaml::text(file, BYTES_MAX).and_then(|text| read::sheet(file, &text, false))) else {
+            continue;
+        };
         let name = sheet.playbook.name.clone();
         if let Some(other) = own.get(&name) {
             let text = format!("playbook {name} is in {} already", other.display());

@@ -48,13 +48,13 @@ pub(super) const REQUIRE_MAX: usize = 32;
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub fn parse(file: &Path, text: &str) -> Result<Playbook, Problems> {
-    sheet(file, text).map(|sheet| sheet.playbook)
+    sheet(file, text, false).map(|sheet| sheet.playbook)
 }
 
-/// The same, with what the lint of a whole set needs.
-pub(super) fn sheet(file: &Path, text: &str) -> Result<Sheet, Problems> {
+/// The same, with what the lint of a whole set needs. One that was `recorded` was in force, whatever its figures are.
+pub(super) fn sheet(file: &Path, text: &str, recorded: bool) -> Result<Sheet, Problems> {
     let walk = Walk::new(file, text);
-    let sheet = document(&walk).map(|(playbook, finding, otherwise)| Sheet {
+    let sheet = document(&walk, recorded).map(|(playbook, finding, otherwise)| Sheet {
         playbook: Playbook { text: text.to_owned(), ..playbook },
         file: file.to_owned(),
         finding,
@@ -67,7 +67,7 @@ pub(super) fn sheet(file: &Path, text: &str) -> Result<Sheet, Problems> {
 pub(super) const KEYS: [&str; 8] = ["name", "when", "require", "limits", "veto", "steps", "verify", "otherwise"];
 
 /// The playbook, and where its finding and its next rung stand.
-fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
+fn document(walk: &Walk<'_>, recorded: bool) -> Option<(Playbook, Place, Place)> {
     let root = yaml::parse(walk)?;
     let map = walk.map(&root, "a playbook", &KEYS)?;
     let name = walk.required(&map, "name").and_then(|node| walk.name(node, "name"));
@@ -99,14 +99,18 @@ fn document(walk: &Walk<'_>) -> Option<(Playbook, Place, Place)> {
     let otherwise_node = map.get("otherwise");
     let otherwise = otherwise_node.and_then(|node| walk.name(node, "otherwise")).filter(|name| name != NOTIFY);
     if let (Some((limits, cooldown)), Some((verify, _))) = (&limits, &verify)
-        && limits.cooldown < verify.within
+        && !recorded
+        && limits.cooldown < verify.at_most()
     {
-        let (pause, within) = (Human(limits.cooldown), Human(verify.within));
-        let text =
-            format!("cooldown {pause} is shorter than verify's within {within}: a run could follow one still judged");
+        let (pause, judged) = (Human(limits.cooldown), Human(verify.at_most()));
+        let text = format!(
+            "cooldown {pause} is shorter than {judged}, verify's within and steady-for: a run could follow one still judged"
+        );
         walk.problem(*cooldown, text);
     }
-    if let (Some(steps), Some((verify, within))) = (&steps, &verify) {
+    if let (Some(steps), Some((verify, within))) = (&steps, &verify)
+        && !recorded
+    {
         too_short(steps, verify, &Thresholds::default()).into_iter().for_each(|why| walk.problem(*within, why));
     }
     let steps = steps?;

@@ -62,7 +62,7 @@ pub fn schema() -> Value {
                     "per-cluster": { "$ref": "#/$defs/limit" },
                     "cooldown": {
                         "$ref": "#/$defs/duration",
-                        "description": "after a run of any playbook on the node; not shorter than verify's within",
+                        "description": "after a run of any playbook on the node; not shorter than verify's within and steady-for",
                     },
                 },
             },

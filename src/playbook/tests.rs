@@ -105,7 +105,10 @@ extra: 1
 #[test]
 fn single_mistakes() {
     for (text, expected) in [
-        (changed("cooldown: 5m", "cooldown: 2m"), "cooldown 2m is shorter than verify's within 3m"),
+        (
+            changed("cooldown: 5m", "cooldown: 3m"),
+            "cooldown 3m is shorter than 3m20s, verify's within and steady-for: a run could follow one still judged",
+        ),
         (
             changed("within: 180s", "within: 36s"),
             "within 36s is shorter than 43s: restart-service kubelet takes 35s to work, and apiserver-down 8s to be seen gone",
@@ -213,12 +216,24 @@ fn ladders_and_ties() {
         "{found}"
     );
     let reboot = "reboot-node: { mode: default";
-    let (slow, cool) = (("within: 180s", "within: 10m"), ("cooldown: 5m", "cooldown: 10m"));
+    let (slow, cool) = (("within: 180s", "within: 10m"), ("cooldown: 5m", "cooldown: 11m"));
     let found = between(&[up, ("restart-service: { service: kubelet", reboot), slow, cool], &[mine]);
     assert!(found.contains("restart-kubelet is disruptive, mine only service; the gentler comes first"), "{found}");
     let found =
         between(&[("otherwise: notify", "otherwise: restart-kubelet")], &[mine, ("apiserver-down", "apiserver-hung")]);
     assert!(found.contains("a ladder in a circle: restart-kubelet → restart-kubelet"), "{found}");
+}
+
+#[test]
+fn what_was_recorded_is_read_whatever_its_figures_and_what_is_added_to_it_is_judged() {
+    let short = changed("cooldown: 5m", "cooldown: 2m");
+    let recorded = [("restart-kubelet", short.as_str())];
+    assert!(load(&recorded, None).is_err());
+    let read = load_recorded(&recorded, None).unwrap();
+    assert_eq!((read[0].name.as_str(), read[0].limits.cooldown), ("restart-kubelet", Duration::from_secs(120)));
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.yaml"), &short).unwrap();
+    assert!(load_recorded(&recorded, Some(folder.path())).is_err());
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_recording(bytes: &[u8]) {
             Err(error) => printable(&error.to_string()),
             Ok(recording) => {
                 let texts: Vec<_> = recording.header.playbooks.iter().map(|(name, text)| (&**name, &**text)).collect();
-                if let Ok(playbooks) = playbook::load(&texts, None) {
+                if let Ok(playbooks) = playbook::load_recorded(&texts, None) {
                     let settings = replay::settings(&recording.header, playbooks);
                     let _ = replay::play(&recording, &settings, &settings);
                 }

@@ -263,7 +263,8 @@ fn recordings_tell_the_same() -> bool {
         for path in entries.map(|entry| entry.path()) {
             let replayed = Recording::read(&path).map_err(|error| error.to_string()).and_then(|recording| {
                 let texts: Vec<_> = recording.header.playbooks.iter().map(|(name, text)| (&**name, &**text)).collect();
-                let playbooks = defib::playbook::load(&texts, None).map_err(|problems| problems.to_string())?;
+                let playbooks =
+                    defib::playbook::load_recorded(&texts, None).map_err(|problems| problems.to_string())?;
                 let settings = replay::settings(&recording.header, playbooks);
                 let played = replay::play(&recording, &settings, &settings);
                 Ok((recording.header.from_start, played))

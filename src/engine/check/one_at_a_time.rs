@@ -16,7 +16,7 @@ pub(crate) static CHECK: Check = Check {
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
     // An earlier process may have started a step that nobody verified; it gets the time that it would have had.
-    let within = case.playbook.steps.iter().map(Action::deadline).sum::<Duration>() + case.playbook.verify.within;
+    let within = case.playbook.steps.iter().map(Action::deadline).sum::<Duration>() + case.playbook.verify.at_most();
     if let Some(age) =
         case.ledger.unverified(case.view.cluster, ActionClass::Service, case.now).filter(|age| *age < within)
     {

@@ -121,6 +121,12 @@ impl Verify {
     /// Of what changes nothing.
     pub const NOTHING: Verify = Verify { cleared: Vec::new(), within: Duration::ZERO, steady_for: Duration::ZERO };
 
+    /// How long after the last step's end a run is judged at most: what is gone at the last moment must stay away, too.
+    #[must_use]
+    pub fn at_most(&self) -> Duration {
+        self.within + self.steady_for
+    }
+
     /// The findings that must be gone where this node is the patient.
     pub fn keys<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = FindingKey> + 'a {
         self.cleared.iter().map(|rule| FindingKey::about(rule, node))
