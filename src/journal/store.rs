@@ -31,7 +31,8 @@ const RECENT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// And never more than so many, the newest.
 const RECENT_MAX: u32 = 10_000;
 /// Every place in which a run is named before or beside its intent.
-const RUNS: &str = "SELECT cluster, run FROM intent UNION ALL SELECT cluster, body ->> '$.run' FROM record
+const RUNS: &str =
+    "SELECT cluster, run FROM intent UNION ALL SELECT cluster, CAST(body ->> '$.run' AS TEXT) FROM record
     WHERE kind IN ('command', 'announced') AND json_valid(body)";
 /// What an intent says that a crash left open.
 const INTERRUPTED: &str = "the program ended before the outcome was known";
@@ -99,7 +100,7 @@ impl Journal {
         let (intents_recent, bad_rows) = recent(&connection, now).map_err(JournalError::sqlite("read", &file))?;
         let last_run = numbers(&connection, RUNS).map_err(JournalError::sqlite("read", &file))?;
         let ended_runs = ended_runs(&connection).map_err(JournalError::sqlite("read", &file))?;
-        let named = "SELECT cluster, body ->> '$.incident' FROM record WHERE kind = 'incident' AND json_valid(body)";
+        let named = "SELECT cluster, CAST(body ->> '$.incident' AS TEXT) FROM record WHERE kind = 'incident' AND json_valid(body)";
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
         let commands = commands(&connection).map_err(JournalError::sqlite("read", &file))?;
@@ -231,7 +232,8 @@ fn numbers(connection: &Connection, query: &str) -> rusqlite::Result<BTreeMap<St
 
 /// The newest runs whose end was written; a body that names none is passed over.
 fn ended_runs(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String)>> {
-    let query = "SELECT cluster, body ->> '$.run' FROM record WHERE kind = 'run' AND json_valid(body) ORDER BY seq DESC LIMIT ?1";
+    let query = "SELECT cluster, CAST(body ->> '$.run' AS TEXT) FROM record WHERE kind = 'run' AND json_valid(body) \
+                 ORDER BY seq DESC LIMIT ?1";
     let mut statement = connection.prepare(query)?;
     let rows = statement.query_map([RECENT_MAX], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
     rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose()).collect()

@@ -183,6 +183,21 @@ fn open_incidents_and_what_runs_left_open_are_told_to_the_next_process() {
 }
 
 #[test]
+fn a_body_that_names_its_run_by_a_figure_keeps_no_journal_from_opening() {
+    let live = folder();
+    let opened = open(live.path());
+    let strange = ["run", "incident", "announced", "command", "finding", "route"].map(|kind| NewRecord {
+        kind: kind.to_owned(),
+        body: json!({"run": 7, "incident": 8.5, "command": 9, "finding": {}, "change": "cleared", "left": [1]}),
+        ..record(0, NOW.0)
+    });
+    write(&opened.journal, records(strange.to_vec())).unwrap();
+    drop(opened);
+    let saved = account::saved(&open(live.path()), None);
+    assert!(saved.incidents.is_empty() && saved.left.is_empty(), "{saved:?}");
+}
+
+#[test]
 fn a_crash_leaves_an_intent_that_is_unknown_and_spent() {
     let live = folder();
     let opened = open(live.path());

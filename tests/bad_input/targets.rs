@@ -50,7 +50,7 @@ const PROBLEM_BYTES_MAX: usize = 8 * 1024;
 const DEPTH_MAX: usize = 17;
 const NOW: UnixMs = UnixMs(1_771_286_400_000);
 /// The kinds of record whose bodies are read at a start.
-const KINDS: [&str; 5] = ["start", "command", "announced", "incident", "route"];
+const KINDS: [&str; 7] = ["start", "command", "announced", "incident", "route", "run", "finding"];
 
 /// Mistakes lie within the text, in words that cannot move a terminal's cursor.
 fn placed(problems: &Problems, text: &str) {
