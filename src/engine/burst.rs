@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::observation::{ClusterId, Failure, Observation, ProbeKind, Seen, Target, Why};
 use crate::settings::ClusterSettings;
 use crate::time::Tick;
-use crate::view::World;
+use crate::world::World;
 
 /// When a burst looks, after its beginning.
 const AT: [Duration; 5] = [

@@ -38,7 +38,8 @@ use crate::settings::{ClusterSettings, Mode};
 use crate::status::{self, Status};
 use crate::time::{Now, Tick};
 use crate::tracked::Tracked;
-use crate::view::{Elsewhere, View, World};
+use crate::view::{Elsewhere, View};
+use crate::world::World;
 
 /// A cluster is judged at least this often, so that what grows stale is noticed.
 const PACE: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! The pure heart of defib: observations in, decisions out.
 //!
-//! [`fleet::Fleet`] is the face. An [`observation::Observation`] is folded into a cluster's [`view::World`]; every rule of
+//! [`fleet::Fleet`] is the face. An [`observation::Observation`] is folded into a cluster's [`world::World`]; every rule of
 //! [`diagnosis::ALL`] is judged again over the [`view::View`]; a [`latch::Latch`] gives each verdict its duration; open
 //! findings are grouped into [`incident`]s with a root; every [`playbook`] that a finding calls for is judged by every
 //! [`check`]; and where none holds, a run asks for fresh probes, reserves in the [`ledger`], waits until that is durable,
@@ -41,3 +41,4 @@ pub mod time;
 mod tracked;
 pub mod view;
 pub mod window;
+pub mod world;

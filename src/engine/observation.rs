@@ -122,11 +122,15 @@ pub enum ProbeKind {
     HypervisorHost,
     /// The virtual machine that a node is, as its host has it.
     HypervisorVm,
+    /// The stage that a machine is in, by Talos's resource `MachineStatus`.
+    TalosStage,
+    /// What Cluster API has marked on a node's machine or its cluster.
+    ClusterApi,
 }
 
 impl ProbeKind {
     /// Every kind, in order.
-    pub const ALL: [ProbeKind; 17] = [
+    pub const ALL: [ProbeKind; 19] = [
         ProbeKind::TalosServices,
         ProbeKind::TalosContainers,
         ProbeKind::TalosKubeletLog,
@@ -144,15 +148,20 @@ impl ProbeKind {
         ProbeKind::Canary,
         ProbeKind::HypervisorHost,
         ProbeKind::HypervisorVm,
+        ProbeKind::TalosStage,
+        ProbeKind::ClusterApi,
     ];
 
     /// What only a hypervisor tells. No configuration names one yet, so the program itself asks for neither.
     pub const HYPERVISOR: [ProbeKind; 2] = [ProbeKind::HypervisorHost, ProbeKind::HypervisorVm];
 
-    /// What can be asked without a hypervisor and without a schedule of snapshots, in order.
+    /// What tells of others at work in words of their own. No configuration asks for it yet.
+    pub const AT_WORK: [ProbeKind; 2] = [ProbeKind::TalosStage, ProbeKind::ClusterApi];
+
+    /// What every cluster can be asked, without a hypervisor, a schedule of snapshots or what tells of others at work, in order.
     pub fn common() -> impl Iterator<Item = ProbeKind> {
-        let rare = |kind: &ProbeKind| ProbeKind::HYPERVISOR.contains(kind) || *kind == ProbeKind::Snapshots;
-        ProbeKind::ALL.into_iter().filter(move |kind| !rare(kind))
+        let rare = [ProbeKind::HYPERVISOR, ProbeKind::AT_WORK].concat();
+        ProbeKind::ALL.into_iter().filter(move |kind| !rare.contains(kind) && *kind != ProbeKind::Snapshots)
     }
 
     /// The public name, as in configuration, scenarios, metrics and the reference.
@@ -176,6 +185,8 @@ impl ProbeKind {
             ProbeKind::Canary => "canary",
             ProbeKind::HypervisorHost => "hypervisor.host",
             ProbeKind::HypervisorVm => "hypervisor.vm",
+            ProbeKind::TalosStage => "talos.stage",
+            ProbeKind::ClusterApi => "cluster-api",
         }
     }
 
@@ -197,8 +208,9 @@ impl ProbeKind {
             | ProbeKind::TalosMachine
             | ProbeKind::HypervisorHost
             | ProbeKind::HypervisorVm
+            | ProbeKind::TalosStage
             | ProbeKind::Canary => 5_000,
-            ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics => 10_000,
+            ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics | ProbeKind::ClusterApi => 10_000,
             // The whole log comes each time.
             ProbeKind::TalosDmesg | ProbeKind::Snapshots => 30_000,
             ProbeKind::Credentials => 60_000,
@@ -221,7 +233,9 @@ impl ProbeKind {
             | ProbeKind::TalosDmesg
             | ProbeKind::EtcdMetrics
             | ProbeKind::HypervisorHost
-            | ProbeKind::HypervisorVm => 3_000,
+            | ProbeKind::HypervisorVm
+            | ProbeKind::TalosStage
+            | ProbeKind::ClusterApi => 3_000,
         })
     }
 
@@ -230,6 +244,15 @@ impl ProbeKind {
     pub fn max_age(self) -> Duration {
         self.every() * 2 + self.deadline()
     }
+}
+
+/// What Cluster API has marked: somebody, or its own remediation, is at work there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterApi {
+    /// What is paused, the cluster or the node's machine (`spec.paused`, `cluster.x-k8s.io/paused`).
+    pub paused: Option<String>,
+    /// The node's machine is to be remediated (condition `OwnerRemediated` that is false).
+    pub remediated: bool,
 }
 
 /// What one probe saw at one time.
@@ -406,6 +429,10 @@ pub enum Facts {
     HypervisorHost(Box<HypervisorHost>),
     /// The virtual machine that a node is.
     HypervisorVm(Box<VirtualMachine>),
+    /// Of [`ProbeKind::TalosStage`]: the stage, in Talos's own word, such as `running` or `upgrading`.
+    TalosStage(String),
+    /// Of [`ProbeKind::ClusterApi`].
+    ClusterApi(ClusterApi),
 }
 
 /// `ServiceList` and `Version` of one machine.

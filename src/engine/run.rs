@@ -13,7 +13,7 @@ use crate::observation::{NodeName, ProbeKind, Target};
 use crate::playbook::{Action, ActionClass, Playbook};
 use crate::record::{FindingKey, StepId};
 use crate::time::Tick;
-use crate::view::World;
+use crate::world::World;
 
 /// Fresh probes must have answered within this time, twice the longest deadline of a probe: one may be under way.
 pub(crate) const PREFLIGHT_WITHIN: Duration = Duration::from_secs(11);

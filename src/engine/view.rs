@@ -1,23 +1,23 @@
-//! What is known of one cluster at one time: the newest observation of each kind, and the little memory that cannot be
-//! read off one observation (since when a pod is the same, when its container last died).
+//! One cluster at one time, as rules and checks read it: what is known of it (`world`), how old that may be, and what is
+//! settled about it.
 //!
-//! Bounded by the configuration: one entry a target and kind, one memory a node. Left out: any judgement.
+//! Left out: any judgement of what it means.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::finding::{Rule, Scope};
 use crate::ledger::Used;
-use crate::membership::Membership;
 use crate::observation::{
-    Apiserver, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure,
-    Filesystem, HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, Snapshots, TalosMachine,
-    TalosServices, Target, VirtualMachine, Why,
+    Apiserver, ClusterApi, ClusterId, Container, Credential, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
+    Failure, Filesystem, HypervisorHost, KubeletLog, NodeName, Observation, OomKill, ProbeKind, Seen, Snapshots,
+    TalosMachine, TalosServices, Target, VirtualMachine, Why,
 };
 use crate::settings::ClusterSettings;
 use crate::threshold::Threshold;
 use crate::time::{Human, Tick, UnixMs};
-use crate::window::{EtcdWindow, Windows};
+use crate::window::EtcdWindow;
+use crate::world::{PodMemory, World};
 
 /// The static pod that every rule about API servers speaks of.
 pub const APISERVER: &str = "kube-apiserver";
@@ -30,101 +30,6 @@ const SEEN_DEAD_WITHIN: Duration = Duration::from_secs(15);
 
 /// kube-vip's lease runs out after 5 s, 15 s where it is set as Kubernetes sets its own; whoever is ready then takes it.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(20);
-
-/// The newest observations of one cluster.
-#[derive(Clone, Debug, Default)]
-pub struct World {
-    /// By node: what is looked up all the time is found without a target made for it.
-    nodes: BTreeMap<NodeName, BTreeMap<ProbeKind, Observation>>,
-    others: BTreeMap<Target, BTreeMap<ProbeKind, Observation>>,
-    pods: BTreeMap<NodeName, PodMemory>,
-    /// What takes more than one look.
-    pub windows: Windows,
-    /// Who is in etcd.
-    pub membership: Membership,
-}
-
-/// What is remembered of a node's API server pod.
-#[derive(Clone, Debug)]
-pub struct PodMemory {
-    /// The UIDs that its containers carry: one, and for a while the one before.
-    uids: BTreeSet<String>,
-    /// Since when it has been this one, as far as we saw.
-    pub since: Tick,
-    /// The container that was last seen running.
-    pub container: Option<String>,
-    /// When that container was first seen dead.
-    pub died: Option<Tick>,
-}
-
-impl World {
-    /// Folds one observation in. One that was sent before the newest known of its kind says nothing new and is dropped.
-    pub fn fold(&mut self, observation: Observation) {
-        let known = self.latest(&observation.target, observation.kind);
-        if known.is_some_and(|known| known.sent > observation.sent) {
-            return;
-        }
-        let same = known.is_some_and(|known| known.seen == observation.seen);
-        if let (false, Target::Node(_, node), Seen::Healthy(Facts::TalosContainers(containers))) =
-            (same, &observation.target, &observation.seen)
-        {
-            self.remember_pod(node, containers, observation.at);
-        }
-        self.windows.fold(&observation);
-        if !same {
-            self.membership.fold(&observation);
-        }
-        let kinds = match &observation.target {
-            Target::Node(_, node) => match self.nodes.get_mut(node) {
-                Some(kinds) => kinds,
-                None => self.nodes.entry(node.clone()).or_default(),
-            },
-            other => match self.others.get_mut(other) {
-                Some(kinds) => kinds,
-                None => self.others.entry(other.clone()).or_default(),
-            },
-        };
-        kinds.insert(observation.kind, observation);
-    }
-
-    fn remember_pod(&mut self, node: &NodeName, containers: &[Container], at: Tick) {
-        let ours = || containers.iter().filter(|container| container.name == APISERVER);
-        let running = ours().find(|container| container.running);
-        let uids: BTreeSet<String> = ours().map(|container| container.pod_uid.clone()).collect();
-        if uids.is_empty() {
-            return;
-        }
-        let new = |since| PodMemory { uids: uids.clone(), since, container: None, died: None };
-        let memory = self.pods.entry(node.clone()).or_insert_with(|| new(at));
-        // A UID that was not there before is another pod, wherever in the list it stands.
-        if !uids.is_subset(&memory.uids) {
-            *memory = new(at);
-        }
-        memory.uids = uids;
-        match running {
-            Some(running) => memory.container = Some(running.id.clone()),
-            None if memory.container.is_some() => {
-                memory.container = None;
-                memory.died = Some(at);
-            }
-            None => {}
-        }
-    }
-
-    /// The newest observation of a kind, whatever its age.
-    #[must_use]
-    pub fn latest(&self, target: &Target, kind: ProbeKind) -> Option<&Observation> {
-        match target {
-            Target::Node(_, node) => self.nodes.get(node)?.get(&kind),
-            other => self.others.get(other)?.get(&kind),
-        }
-    }
-
-    /// Every newest observation, in order.
-    pub fn all(&self) -> impl Iterator<Item = &Observation> {
-        self.nodes.values().chain(self.others.values()).flat_map(BTreeMap::values)
-    }
-}
 
 /// What can be said about one kind of probe of one target.
 #[derive(Clone, Copy, Debug)]
@@ -402,6 +307,24 @@ impl<'a> View<'a> {
             Some(Facts::HypervisorVm(facts)) => Ok(facts),
             _ => Err(self.why(node, ProbeKind::HypervisorVm)),
         }
+    }
+
+    /// The stage that a node's machine is in, in Talos's word.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in words.
+    pub fn stage(&self, node: &NodeName) -> Result<&'a str, String> {
+        match self.look_node(node, ProbeKind::TalosStage).facts() {
+            Some(Facts::TalosStage(stage)) => Ok(stage),
+            _ => Err(self.why(node, ProbeKind::TalosStage)),
+        }
+    }
+
+    /// What Cluster API had marked on a node when it was last told, whatever the age: who is asked for it is an API server,
+    /// and a mark does not go away with the server.
+    #[must_use]
+    pub fn cluster_api(&self, node: &NodeName) -> Option<&'a ClusterApi> {
+        self.world.marks.get(node)
     }
 
     /// The share of a node's processor time, in percent, that its hypervisor gave to others.

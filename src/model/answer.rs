@@ -81,12 +81,17 @@ impl Model {
             ProbeKind::EtcdMembers | ProbeKind::EtcdMetrics if !node.etcd.runs() => self.etcd(name, node, kind),
             ProbeKind::EtcdMembers => (kind.deadline(), Seen::Unhealthy(Failure::Timeout(Stage::Response))),
             ProbeKind::EtcdMetrics => (slow, Seen::Healthy(Facts::EtcdMetrics(Box::new(self.metrics(name, node))))),
+            ProbeKind::TalosStage => {
+                let stage = if node.ills.upgrading { "upgrading" } else { "running" };
+                (slow, Seen::Healthy(Facts::TalosStage(stage.to_owned())))
+            }
             ProbeKind::Vip
             | ProbeKind::Canary
             | ProbeKind::Credentials
             | ProbeKind::Snapshots
             | ProbeKind::HypervisorHost
-            | ProbeKind::HypervisorVm => {
+            | ProbeKind::HypervisorVm
+            | ProbeKind::ClusterApi => {
                 (slow, Seen::Unknown(Why::OwnSide(format!("a node is not asked for {}", kind.name()))))
             }
         }

@@ -177,7 +177,7 @@ impl World {
             (Target::Canary(_), _) => Path::Outside,
             (Target::Own(_), _) => Path::Own,
             (_, ProbeKind::HypervisorHost | ProbeKind::HypervisorVm) => Path::Hypervisor,
-            (_, ProbeKind::TalosServices | ProbeKind::TalosContainers | ProbeKind::TalosKubeletLog) => Path::Talos,
+            (_, kind) if kind.name().starts_with("talos.") => Path::Talos,
             _ => Path::Direct,
         };
         let answered = sent + after;
@@ -193,6 +193,7 @@ impl World {
                 | ProbeKind::TalosMachine
                 | ProbeKind::TalosDmesg
                 | ProbeKind::TalosKubeletLog
+                | ProbeKind::TalosStage
                 | ProbeKind::HypervisorHost
                 | ProbeKind::HypervisorVm
         );

@@ -95,6 +95,7 @@ impl Stage {
                 ["vip"] => drop(own.sources.insert(ProbeKind::Vip)),
                 ["snapshots"] => drop(own.sources.insert(ProbeKind::Snapshots)),
                 ["hypervisor"] => own.sources.extend(ProbeKind::HYPERVISOR),
+                ["others", "at", "work"] => own.sources.extend(ProbeKind::AT_WORK),
                 ["canaries", count] => {
                     let count: usize = count.parse().map_err(|_| format!("`{count}` is no number"))?;
                     settings.canaries = (1..=count).map(|number| format!("192.0.2.25{number}")).collect();

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use defib_engine::observation::{
-    Apiserver, BackOff, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog,
-    KubeletLog, NodeName, OomKill, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosServices, Target, Vip,
-    Why,
+    Apiserver, BackOff, ClusterApi, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure,
+    KernelLog, KubeletLog, NodeName, OomKill, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosServices,
+    Target, Vip, Why,
 };
 use defib_engine::time::{Tick, UnixMs};
 
@@ -77,6 +77,9 @@ struct Node {
     member_name: String,
     member_id: u64,
     gauges: Gauges,
+    /// Talos's word for what the machine does, and what Cluster API has marked.
+    stage: String,
+    marks: ClusterApi,
     leader: bool,
     /// The member that it follows while there is a leader.
     follows: u64,
@@ -265,6 +268,8 @@ impl Node {
             member_name: name.clone(),
             member_id: number,
             gauges: Gauges::new(),
+            stage: "running".to_owned(),
+            marks: ClusterApi::default(),
             leader: true,
             follows: 1,
             term: 7,
@@ -306,6 +311,12 @@ impl Node {
     /// False: these words mean nothing here.
     fn set(&mut self, part: &str, clause: &str, now: Tick) -> Result<bool, String> {
         match (part, clause) {
+            ("machine", _) if clause.starts_with("stage ") => self.stage = clause["stage ".len()..].to_owned(),
+            ("cluster-api", "unmarked") => self.marks = ClusterApi::default(),
+            ("cluster-api", "about to replace it") => self.marks.remediated = true,
+            ("cluster-api", _) if clause.ends_with(" paused") => {
+                self.marks.paused = clause.strip_suffix(" paused").map(str::to_owned);
+            }
             ("machine", "unreachable" | "well") => self.unreachable = clause == "unreachable",
             ("machine", _) => return self.gauges.set_machine(&clause.split(' ').collect::<Vec<_>>(), now),
             ("containerd", state) => drop(self.services.insert("containerd", talos_word(state)?)),
@@ -482,6 +493,8 @@ impl Node {
             ProbeKind::EtcdMembers => Facts::EtcdMembers(self.members(world)),
             ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::new(self.gauges.etcd(self.number == 1, sent))),
             ProbeKind::TalosMachine => Facts::TalosMachine(Box::new(self.gauges.machine(sent))),
+            ProbeKind::TalosStage => Facts::TalosStage(self.stage.clone()),
+            ProbeKind::ClusterApi => Facts::ClusterApi(self.marks.clone()),
             ProbeKind::Credentials
             | ProbeKind::Snapshots
             | ProbeKind::Canary

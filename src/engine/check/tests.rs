@@ -5,7 +5,8 @@ use crate::observation::{Facts, Failure, Observation, Path, Seen, Service, Stage
 use crate::playbook::{Action, Limit, Limits, RebootMode, RestartableService, Verify, When};
 use crate::settings::ClusterSettings;
 use crate::time::UnixMs;
-use crate::view::{Elsewhere, World};
+use crate::view::Elsewhere;
+use crate::world::World;
 
 const DAY_S: u64 = 86_400;
 

@@ -1,21 +1,22 @@
 //! Guard: nobody else is at work on the machine, nor, before one is taken down, anywhere in the cluster.
 //!
 //! A service that Talos is moving from one state to another is being handled by somebody: a person, an upgrade, machined
-//! itself. So is a machine that booted a moment ago, and a membership that changed a moment ago. Beneath, a lock, a task and
+//! itself. So is a machine that is being upgraded, reset or booted by its own word, one that Cluster API has paused or is about
+//! to replace, a machine that booted a moment ago, and a membership that changed a moment ago. Beneath, a lock, a task and
 //! the resource manager on its way are somebody's work; a machine that a person stopped, or whose disk failed, is theirs.
 
 use std::time::Duration;
 
 use super::{Case, Check, Hold, Lift};
 use crate::diagnosis::host::vm_busy;
-use crate::observation::{NodeName, ProbeKind, Target, VmState};
+use crate::observation::{ClusterApi, NodeName, ProbeKind, Target, VmState};
 use crate::playbook::ActionClass;
 use crate::time::Human;
 use crate::view::Look;
 
 pub(crate) static CHECK: Check = Check {
     name: "undisturbed",
-    meaning: "no service of the machine is between two states; before a machine is taken down, none of any machine is, none booted within five minutes, and etcd's members have not changed within ten; its virtual machine is neither locked nor worked on, stopped by a person or paused for a disk error",
+    meaning: "no service of the machine is between two states, its machine is not being upgraded, rebooted, installed or reset, and Cluster API has neither paused it nor is about to replace it; before a machine is taken down, none of any machine is, none booted within five minutes, and etcd's members have not changed within ten; its virtual machine is neither locked nor worked on, stopped by a person or paused for a disk error",
     takes_duration: false,
     needs,
     judge,
@@ -23,6 +24,9 @@ pub(crate) static CHECK: Check = Check {
 
 /// Talos's words for a service on its way.
 const ON_ITS_WAY: [&str; 6] = ["Initialized", "Preparing", "Waiting", "Pre", "Starting", "Stopping"];
+
+/// The stages in which somebody works on a machine, or in which it comes and goes (Talos, `MachineStage`).
+const AT_WORK: [&str; 6] = ["upgrading", "rebooting", "installing", "resetting", "shutting down", "booting"];
 
 /// A machine that booted this recently is still coming up.
 const BOOTED_WITHIN: Duration = Duration::from_secs(5 * 60);
@@ -34,10 +38,17 @@ fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
     let own = (case.target(), ProbeKind::TalosServices);
     match case.playbook.class() {
         ActionClass::Harmless => Vec::new(),
-        ActionClass::Service => vec![own, (case.target(), ProbeKind::HypervisorVm)],
+        ActionClass::Service => {
+            vec![own, (case.target(), ProbeKind::HypervisorVm), (case.target(), ProbeKind::TalosStage)]
+        }
         ActionClass::Data | ActionClass::Disruptive | ActionClass::Erasing => {
-            let kinds =
-                [ProbeKind::TalosServices, ProbeKind::TalosMachine, ProbeKind::EtcdMembers, ProbeKind::HypervisorVm];
+            let kinds = [
+                ProbeKind::TalosServices,
+                ProbeKind::TalosMachine,
+                ProbeKind::EtcdMembers,
+                ProbeKind::HypervisorVm,
+                ProbeKind::TalosStage,
+            ];
             case.view.nodes().iter().flat_map(|node| kinds.map(|kind| (case.view.node(node), kind))).collect()
         }
     }
@@ -74,6 +85,9 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
             return hold(format!("Talos of {node} says {} is {}", service.id, service.state), Lift::Patient);
         }
     }
+    for node in &machines {
+        nobody_has_marked_it(case, node, still)?;
+    }
     let beneath = view.settings.sources.contains(&ProbeKind::HypervisorVm);
     if beneath {
         for node in &machines {
@@ -107,6 +121,31 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         text.push_str(&format!(" ({}: not asked)", not_asked.join(", ")));
     }
     Ok(text)
+}
+
+/// Neither Talos's own stage nor a mark of Cluster API says that somebody works on a node. That the stage is not told holds
+/// for the patient, unless it stands still; that marks are not told holds nothing, for they are told by an API server.
+fn nobody_has_marked_it(case: &Case<'_>, node: &NodeName, still: bool) -> Result<(), Hold> {
+    let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
+    let kind = ProbeKind::TalosStage;
+    match case.view.stage(node) {
+        Ok(stage) if AT_WORK.contains(&stage) => {
+            return hold(format!("Talos of {node} says that the machine is {stage}"), Lift::Patient);
+        }
+        Err(why) if node == case.patient && !still && case.view.settings.sources.contains(&kind) => {
+            return hold(format!("in which stage {node} is, is not known: {why}"), Lift::Fresh(kind));
+        }
+        _ => {}
+    }
+    match case.view.cluster_api(node) {
+        Some(ClusterApi { paused: Some(what), .. }) => {
+            hold(format!("Cluster API: {what} of {node} is paused"), Lift::Person)
+        }
+        Some(ClusterApi { remediated: true, .. }) => {
+            hold(format!("Cluster API is about to replace the machine of {node}"), Lift::Patient)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Nobody works on a node's virtual machine, as far as its hypervisor tells. That it does not tell holds up what takes that

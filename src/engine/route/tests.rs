@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::observation::{Apiserver, Failure, Path, Vip};
 use crate::settings::ClusterSettings;
-use crate::view::{Elsewhere, World};
+use crate::view::Elsewhere;
+use crate::world::World;
 
 const CP1: &str = "cp1";
 const CP2: &str = "cp2";

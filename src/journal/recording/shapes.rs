@@ -12,9 +12,10 @@ use defib_engine::latch::Timing;
 use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
-    Apiserver, BackOff, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts,
-    Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Observation, OomKill, Path, ProbeKind, Seen,
-    Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip, VirtualMachine, VmState, Why,
+    Apiserver, BackOff, ClusterApi, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics,
+    EtcdStatus, Facts, Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Observation, OomKill,
+    Path, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip,
+    VirtualMachine, VmState, Why,
 };
 use defib_engine::playbook::{ActionClass, Limit};
 use defib_engine::record::{FindingKey, Left, Outcome, StepId};
@@ -31,7 +32,7 @@ variants! {
     ProbeKind {
         TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, TalosDmesg, EtcdStatus, EtcdReadSerializable,
         EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Snapshots, Canary,
-        HypervisorHost, HypervisorVm,
+        HypervisorHost, HypervisorVm, TalosStage, ClusterApi,
     }
     Seen { Healthy(facts), Unhealthy(failure), Unknown(why) }
     Why { Unauthorized(detail), OwnSide(detail) }
@@ -43,7 +44,7 @@ variants! {
     Facts {
         TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), TalosDmesg(facts), EtcdStatus(facts), EtcdRead { took },
         EtcdMembers(facts), EtcdMetrics(facts), TalosMachine(facts), Apiserver(facts), Vip(facts), Credentials(facts),
-        Snapshots(facts), Canary, HypervisorHost(facts), HypervisorVm(facts),
+        Snapshots(facts), Canary, HypervisorHost(facts), HypervisorVm(facts), TalosStage(facts), ClusterApi(facts),
     }
     VmState { Running, Stopped, Paused, IoError, Other(word) }
     Event {
@@ -95,6 +96,7 @@ fields! {
     Filesystem { mounted_on, size_bytes, available_bytes }
     Apiserver { ready, live, failing, took, certificate_sha256, certificate_not_after }
     Vip { ready, certificate_sha256, certificate_not_after, connect, handshake, response }
+    ClusterApi { paused, remediated }
     Credential { what, not_after, problem, groups, names_vip }
     Snapshots { every, newest, failed }
     Snapshot { at, bytes }

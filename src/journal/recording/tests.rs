@@ -41,7 +41,9 @@ fn events() -> Vec<Event> {
 
 /// What a hypervisor would tell: this world has none.
 fn hypervisor() -> Vec<Event> {
-    use defib_engine::observation::{Facts, HypervisorHost, Observation, Path, Seen, Target, VirtualMachine, VmState};
+    use defib_engine::observation::{
+        ClusterApi, Facts, HypervisorHost, Observation, Path, Seen, Target, VirtualMachine, VmState,
+    };
     let seen = |kind, facts| {
         let target = Target::Node(CLUSTER.to_owned(), "cp1".to_owned());
         let (sent, at) = (Tick(1_000), Tick(1_002));
@@ -65,8 +67,11 @@ fn hypervisor() -> Vec<Event> {
     let states =
         [VmState::Running, VmState::Stopped, VmState::Paused, VmState::IoError, VmState::Other("x".to_owned())];
     let vms = states.map(|state| seen(ProbeKind::HypervisorVm, Facts::HypervisorVm(Box::new(vm(state)))));
+    let stage = seen(ProbeKind::TalosStage, Facts::TalosStage("upgrading".to_owned()));
+    let marks = ClusterApi { paused: Some("the cluster".to_owned()), remediated: true };
+    let marks = seen(ProbeKind::ClusterApi, Facts::ClusterApi(marks));
     let host = seen(ProbeKind::HypervisorHost, Facts::HypervisorHost(Box::new(host)));
-    vms.into_iter().chain([host]).collect()
+    vms.into_iter().chain([host, stage, marks]).collect()
 }
 
 /// What the folder of a schedule would tell: the model has none.
