@@ -7,9 +7,10 @@ use crate::play::Entry;
 use defib::model::Model;
 use defib::model::node::{Ills, Machine, Process};
 use defib::model::world::Deed;
+use defib_engine::ledger::SPACING;
 use defib_engine::playbook::{Action, ActionClass, VmDeed};
 use defib_engine::record::{Order, Record};
-use defib_engine::settings::{Mode, Settings};
+use defib_engine::settings::{Disruptive, Mode, Settings};
 use defib_engine::time::Tick;
 
 /// What the program may know late: a probe's age, an answer's way, and the recheck.
@@ -76,6 +77,29 @@ pub(crate) struct Watch {
     /// Since when we reach too few machines to have a view of the cluster.
     cut_off_since: Option<Tick>,
 }
+
+/// Every invariant: what must hold whenever a step is started, and at the end of a play.
+pub(crate) const INVARIANTS: [(&str, &str); 16] = [
+    ("intended", "no step is started that was not intended in the journal"),
+    ("once", "no step is started twice"),
+    (
+        "authority",
+        "nothing is started by itself that is not armed, in another mode than act, or while a person paused it",
+    ),
+    ("one-at-a-time", "no step is started while another run, or one of a program that was killed, may be under way"),
+    ("undisturbed", "no machine is touched while a person upgrades it, and none taken down while one upgrades any"),
+    ("not-isolated", "nothing is done while nothing, or too little, reaches us"),
+    ("known", "no step is for a node that does not exist"),
+    ("healthy-left-alone", "nothing is done to what works"),
+    ("service", "the only ready API server is not taken down"),
+    ("quorum", "no member is taken down that a quorum needs; without a quorum only the dead are touched"),
+    ("budget", "windows, cooldown, spacing and the limits on machines taken down hold, by a clock that never jumps"),
+    ("unlocked", "a virtual machine that a backup has in hand is let be"),
+    ("left-stopped", "what a person stopped is not started"),
+    ("reset-what-hangs", "no virtual machine is reset whose processes run"),
+    ("together", "two programs on one cluster do not take a quorum down together"),
+    ("repaired", "a trouble that came alone is over within its bound"),
+];
 
 /// What was violated, in words.
 pub(crate) type Violation = (&'static str, String);
@@ -267,6 +291,20 @@ impl Watch {
     /// The windows, counted over what was truly started since it was intended, by a clock that never jumps.
     fn budget(&self, deed: &Deed, settings: &Settings, own: &str, now: Tick) -> Vec<Violation> {
         let mut found = Vec::new();
+        let disrupts = |deed: &Deed| deed.action.class() >= ActionClass::Disruptive;
+        if disrupts(deed) {
+            let earlier = || self.deeds.iter().filter(|(_, done)| disrupts(done) && split(done).1 != split(deed).1);
+            let since = |window: Duration| earlier().filter(move |(at, _)| now.since(*at) < window);
+            if let Some((at, _)) = since(SPACING).next() {
+                found.push(("budget", format!("a machine was taken down {:?} before", now.since(*at))));
+            }
+            let Disruptive { per_node, per_fleet } = Disruptive::default();
+            let node = since(per_node.window).filter(|(_, done)| done.node == deed.node).count() + 1;
+            let fleet = since(per_fleet.window).count() + 1;
+            if node > per_node.count as usize || fleet > per_fleet.count as usize {
+                found.push(("budget", format!("{} is taken down {node} times, machines {fleet} times", deed.node)));
+            }
+        }
         for playbook in settings.playbooks.iter().filter(|playbook| playbook.name == own) {
             let limits = &playbook.limits;
             let within = |window: Duration, node: Option<&str>| {

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::play::{Crash, Entry, Play, Side, Which};
 use chance::Script;
@@ -32,14 +32,14 @@ use defib_engine::check::{GUARDS, Guards};
 use defib_engine::playbook::ActionClass;
 use defib_engine::settings::Settings;
 use defib_engine::time::Tick;
-use invariants::{Violation, Watch};
+use invariants::{INVARIANTS, Violation, Watch};
 use single::Single;
 
 /// Seeds that once found something (23: a step for a finding that was open and seen no more), and one that recovers.
 const ONCE_FOUND: [u64; 2] = [1, 23];
 /// These recover (a reboot; a kubelet's restart), and die over each of their writes.
 const CRASHED: [u64; 2] = [25, 29];
-/// A test run takes one write in so many; which ones is chosen afresh.
+/// A test run takes one write in so many, which ones is chosen afresh; `SEEDS=n` takes every one.
 const CRASHES_EVERY: u64 = 4;
 /// What is recorded of these is replayed.
 const RECORDED: Range<u64> = 1..9;
@@ -129,6 +129,10 @@ impl Tally {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -147,7 +151,7 @@ fn main() -> ExitCode {
     if let Some(seed) = number("SEED") {
         let mut tally = Tally::default();
         play(seed, guards, &mut tally, true);
-        return report(&tally, began);
+        return report(&tally, began.elapsed());
     }
     let count = number("SEEDS");
     if let Some(name) = &without {
@@ -163,12 +167,17 @@ fn main() -> ExitCode {
         fresh.start,
         ONCE_FOUND.len()
     );
-    let verdict = report(&many(&ONCE_FOUND, fresh, guards), began);
+    let tally = many(&ONCE_FOUND, fresh, guards);
+    let wall = began.elapsed();
+    let every = if count.is_some() { 1 } else { CRASHES_EVERY };
+    let survives = CRASHED.into_iter().all(|seed| any_write_may_be_the_last(seed, began_s, every));
+    let same = recordings_tell_the_same();
+    let verdict = report(&tally, wall);
+    if !survives || !same {
+        return ExitCode::FAILURE;
+    }
     if count.is_some() || verdict != ExitCode::SUCCESS {
         return verdict;
-    }
-    if !recordings_tell_the_same() || !CRASHED.into_iter().all(|seed| any_write_may_be_the_last(seed, began_s)) {
-        return ExitCode::FAILURE;
     }
     let mut caught = names().iter().all(|name| MISSED_WHEN_LEFT_OUT.iter().any(|(known, _)| known == name));
     for (name, from) in MISSED_WHEN_LEFT_OUT {
@@ -205,7 +214,7 @@ fn on_every_core<T>(left: impl Iterator<Item = T> + Send, play: impl Fn(T, &mut 
     let left = Mutex::new(left);
     let whole = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..cores() {
             scope.spawn(|| {
                 let next = || left.lock().ok().and_then(|mut left| left.next());
                 let mut tally = Tally::default();
@@ -377,16 +386,15 @@ fn play_crashing(
     company.of(0).writes
 }
 
-/// The program dies over the writes of a play in turn, before it is on the paper and after: over every fourth, from one of
-/// the first four that `fresh` chooses.
-fn any_write_may_be_the_last(seed: u64, fresh: u64) -> bool {
+/// The program dies over the writes of a play in turn, before it is on the paper and after: over one in so many, from one of
+/// the first that `fresh` chooses.
+fn any_write_may_be_the_last(seed: u64, fresh: u64, every: u64) -> bool {
     let play = |crash, tally: &mut Tally| play_crashing(seed, Guards::default(), tally, false, None, crash);
     let mut alone = Tally::default();
     let writes = play(None, &mut alone);
-    let from = fresh % CRASHES_EVERY;
-    let crashes = (from..writes)
-        .step_by(CRASHES_EVERY as usize)
-        .flat_map(|write| [Side::Before, Side::After].map(|side| (write, side)));
+    let from = fresh % every;
+    let crashes =
+        (from..writes).step_by(every as usize).flat_map(|write| [Side::Before, Side::After].map(|side| (write, side)));
     let whole = on_every_core(crashes, |(write, side), tally| {
         let mut own = Tally::default();
         play(Some(Crash::Write(Which::Any(write), side)), &mut own);
@@ -397,7 +405,7 @@ fn any_write_may_be_the_last(seed: u64, fresh: u64) -> bool {
         tally.add(own);
     });
     println!(
-        "SEED={seed}: killed {} times, at every {CRASHES_EVERY}th of {writes} writes from {from}; {:?}",
+        "SEED={seed}: killed {} times, at one in {every} of {writes} writes from {from}; {:?}",
         whole.kills, whole.actions
     );
     let killed = whole.kills > 0 && whole.kills >= writes / CRASHES_EVERY * 2;
@@ -428,11 +436,15 @@ fn tell(number: usize, at: Tick, entry: &Entry) {
     }
 }
 
-fn report(tally: &Tally, began: Instant) -> ExitCode {
-    let wall_s = began.elapsed().as_secs_f64();
+fn report(tally: &Tally, wall: Duration) -> ExitCode {
+    let wall_s = wall.as_secs_f64();
     for (name, repairs) in &tally.repairs {
         let Repairs { plays, within, longest_s, bound_s } = repairs;
         println!("alone: {name}: {within} of {plays} repaired within {bound_s} s, the last after {longest_s} s");
+    }
+    for (name, meaning) in INVARIANTS {
+        let times = tally.violations.iter().filter(|(_, _, (violated, _))| *violated == name).count();
+        println!("invariant {name}: {meaning}: violated {times} times");
     }
     for (seed, at, (name, text)) in tally.violations.iter().take(20) {
         println!("VIOLATION {name}: SEED={seed} at {:.1}s: {text}", at.0 as f64 / 1_000.0);
@@ -440,12 +452,14 @@ fn report(tally: &Tally, began: Instant) -> ExitCode {
     for (seed, text) in tally.unrepaired.iter().take(20) {
         println!("UNREPAIRED SEED={seed}: {text}");
     }
-    println!("{:.0} x real time, killed {} times", tally.virtual_s as f64 / wall_s.max(0.001), tally.kills);
+    let (cores, times_real) = (cores(), tally.virtual_s as f64 / wall_s.max(0.001));
+    let core = times_real / cores as f64;
+    println!("{times_real:.0} x real time on {cores} cores, {core:.0} x on each; killed {} times", tally.kills);
     let repairs: BTreeMap<_, _> = tally.repairs.iter().map(|(name, one)| (name, one.json())).collect();
     println!(
         "{}",
         serde_json::json!({
-            "seeds": tally.seeds, "virtual_s": tally.virtual_s, "wall_s": wall_s,
+            "seeds": tally.seeds, "virtual_s": tally.virtual_s, "wall_s": wall_s, "times_real_a_core": core,
             "violations": tally.violations.len(), "unrepaired": tally.unrepaired.len(),
             "faults": tally.faults, "actions": tally.actions, "repairs": repairs,
         })
