@@ -37,7 +37,7 @@ use crate::run::{Phase, Run};
 use crate::settings::{ClusterSettings, Mode};
 use crate::status::{self, Status};
 use crate::time::{Now, Tick};
-use crate::tracked::Tracked;
+use crate::tracked::{Tracked, Tracks};
 use crate::view::{Elsewhere, View};
 use crate::world::World;
 
@@ -59,9 +59,7 @@ pub(crate) struct Cluster {
     playbooks: Arc<[Arc<Playbook>]>,
     world: World,
     bursts: Bursts,
-    /// Every rule with every subject, from the ground up.
-    keys: Arc<[FindingKey]>,
-    tracked: BTreeMap<FindingKey, Tracked>,
+    tracked: Tracks,
     incidents: Incidents,
     run: Option<Run>,
     last_run: u64,
@@ -127,8 +125,7 @@ impl Cluster {
         };
         let tracked: Vec<_> = diagnosis::ALL.iter().filter(stands).flat_map(|rule| tracked(rule)).collect();
         Cluster {
-            keys: tracked.iter().map(|(key, _)| key.clone()).collect(),
-            tracked: tracked.into_iter().collect(),
+            tracked: Tracks::new(tracked),
             router: Router::restored(&seed.route, &seed.settings.nodes),
             id: seed.id,
             settings: seed.settings,
@@ -311,12 +308,11 @@ impl Cluster {
 
     fn diagnose(&mut self, now: Now, elsewhere: Elsewhere, batch: &mut Batch) {
         self.vip_waits_for = self.view(now, elsewhere).vip_waits_for().cloned();
-        for key in &*Arc::clone(&self.keys) {
-            let Some(tracked) = self.tracked.get(key) else { continue };
+        let mut tracks = std::mem::take(&mut self.tracked);
+        for (key, tracked) in tracks.ground_up() {
             let (rule, was_open) = (tracked.rule, tracked.latch.open_since().is_some());
             let verdict = (rule.assess)(&self.view(now, elsewhere), &key.subject, was_open);
             let timing = self.timing(rule);
-            let Some(tracked) = self.tracked.get_mut(key) else { continue };
             let raised = matches!(verdict, Verdict::Raised(_)) && !was_open;
             if raised && tracked.latch.pending_since().is_none() && rule.class == Class::Outage {
                 let target = match &key.subject {
@@ -327,6 +323,7 @@ impl Cluster {
             }
             batch.records.extend(tracked.take(key, verdict, timing, now));
         }
+        self.tracked = tracks;
         let appears =
             |tracked: &Tracked| tracked.rule.class == Class::Outage && tracked.latch.pending_since().is_some();
         self.quiet = !self.tracked.values().any(appears);

@@ -1,4 +1,4 @@
-//! One rule about one subject over time: its latch, its newest evidence, or why nothing is known.
+//! One rule about one subject over time: its latch, its newest evidence, or why nothing is known; and all of a cluster.
 
 use std::time::Duration;
 
@@ -65,5 +65,44 @@ impl Tracked {
                 Some(Record::Finding { key: key.clone(), opened: false, text })
             }
         }
+    }
+}
+
+/// Every rule with every subject of a cluster. It never grows, and is judged as a whole at every poll.
+#[derive(Default)]
+pub(crate) struct Tracks {
+    /// From the ground up.
+    all: Vec<(FindingKey, Tracked)>,
+    /// The places of them in the order of their keys.
+    by_key: Vec<usize>,
+}
+
+impl Tracks {
+    /// All of these, from the ground up.
+    pub(crate) fn new(all: Vec<(FindingKey, Tracked)>) -> Tracks {
+        let mut by_key: Vec<(FindingKey, usize)> = all.iter().map(|(key, _)| key.clone()).zip(0..).collect();
+        by_key.sort();
+        Tracks { all, by_key: by_key.into_iter().map(|(_, place)| place).collect() }
+    }
+
+    pub(crate) fn get(&self, key: &FindingKey) -> Option<&Tracked> {
+        let found = self.by_key.binary_search_by(|&place| self.all.get(place).map(|(known, _)| known).cmp(&Some(key)));
+        let place = self.by_key.get(found.ok()?)?;
+        self.all.get(*place).map(|(_, tracked)| tracked)
+    }
+
+    /// In the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&FindingKey, &Tracked)> {
+        self.by_key.iter().filter_map(|&place| self.all.get(place)).map(|(key, tracked)| (key, tracked))
+    }
+
+    /// In no order that means anything.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Tracked> {
+        self.all.iter().map(|(_, tracked)| tracked)
+    }
+
+    /// From the ground up.
+    pub(crate) fn ground_up(&mut self) -> impl Iterator<Item = (&FindingKey, &mut Tracked)> {
+        self.all.iter_mut().map(|(key, tracked)| (&*key, tracked))
     }
 }

@@ -41,7 +41,7 @@ impl Cluster {
         // What only a person begins is judged where one asks, and while its run is under way.
         let own = |playbook: &Playbook| self.run.as_ref().is_some_and(|run| run.playbook.name == playbook.name);
         for playbook in self.playbooks.iter().filter(|one| !one.only_by_hand() || own(one)) {
-            for (key, tracked) in self.tracked.iter().filter(|(key, _)| key.rule == playbook.when.finding.name) {
+            for (key, tracked) in self.tracked.iter().filter(|(_, one)| std::ptr::eq(one.rule, playbook.when.finding)) {
                 let Some(since) = tracked.latch.sure_since() else { continue };
                 let patients = match &key.subject {
                     Subject::Node(node) => std::slice::from_ref(node),

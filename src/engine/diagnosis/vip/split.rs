@@ -1,7 +1,7 @@
 //! The virtual address is answered by two nodes in turn: both believe that they hold it.
 //!
 //! Told by the certificates of fresh connections, where each API server has its own: raised from [`CHANGES`] changes
-//! within [`WITHIN`] among nodes that came back. A move, even a move and its return, is less. Seen from one place: two
+//! within [`WITHIN`] among nodes that came back, clear below [`CLEAR_BELOW`]. A move, even a move and its return, is less. Seen from one place: two
 //! holders of which we always reach the same one stay unseen.
 
 use std::collections::BTreeSet;
@@ -9,20 +9,20 @@ use std::collections::BTreeSet;
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{ProbeKind, Target};
-use crate::threshold::{Threshold, Unit};
+use crate::threshold::{Side, Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
     name: "vip-split",
-    meaning: "fresh connections to the virtual address are answered by several nodes in turn, at least 4 changes in 30 s",
+    meaning: "fresh connections to the virtual address are answered by several nodes in turn, at least 4 changes in 30 s (closes below 2)",
     layer: Layer::Vip,
     class: Class::Risk,
     scope: Scope::Cluster,
     reads: &[ProbeKind::Vip, ProbeKind::Apiserver],
     explained_by: &[],
     timing: Timing::ms(0, 0),
-    thresholds: &[&CHANGES, &WITHIN],
+    thresholds: &[&CHANGES, &CLEAR_BELOW, &WITHIN],
     assess,
 };
 
@@ -37,6 +37,17 @@ pub(crate) static CHANGES: Threshold = Threshold {
     source: "a move and its return are two",
 };
 
+pub(crate) static CLEAR_BELOW: Threshold = Threshold {
+    finding: "vip-split",
+    name: "clear-below",
+    usual: 2.0,
+    unit: Unit::Count,
+    least: 1.0,
+    most: 64.0,
+    beside: Some(Side::AtMost(&CHANGES)),
+    source: "half of what opens it",
+};
+
 pub(crate) static WITHIN: Threshold = Threshold {
     finding: "vip-split",
     name: "within",
@@ -48,12 +59,13 @@ pub(crate) static WITHIN: Threshold = Threshold {
     source: "as many looks as tell a pattern, one a second",
 };
 
-fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
+fn assess(view: &View<'_>, _: &Subject, was_open: bool) -> Verdict {
     let within = view.time(&WITHIN);
     let holders: Vec<_> = view.world.windows.holders_since(view.now - within).collect();
     let nodes: BTreeSet<_> = holders.iter().map(|node| node.as_str()).collect();
     let changes = holders.windows(2).filter(|pair| pair.first() != pair.last()).count();
-    if changes as u64 >= view.count(&CHANGES) && holders.len() > nodes.len() {
+    let limit = view.count(if was_open { &CLEAR_BELOW } else { &CHANGES });
+    if changes as u64 >= limit && holders.len() > nodes.len() {
         let nodes = Vec::from_iter(nodes).join(" and ");
         return Verdict::Raised(format!("{nodes} answer in turn, {changes} changes in {}", Human(within)));
     }
