@@ -78,7 +78,8 @@ pub struct Verdict {
     pub drill: String,
     /// Service was restored as the drill expects.
     pub ok: bool,
-    /// The root of the incident that held `vip-lost`, just before service was restored.
+    /// The root of the incident that held `vip-lost` when defib first acted, for what it does takes causes away; where it did
+    /// nothing, just before service was restored.
     pub root: Option<String>,
     /// From the first fault to the first finding raised.
     pub detected_ms: Option<u64>,
@@ -240,7 +241,8 @@ fn detected(evidence: &Evidence) -> Option<UnixMs> {
 }
 
 fn root(evidence: &Evidence) -> Option<String> {
-    root_until(&evidence.journal, evidence.restored.unwrap_or(UnixMs::MAX))
+    let acted = evidence.calls.first().map(|call| call.at);
+    root_until(&evidence.journal, acted.or(evidence.restored).unwrap_or(UnixMs::MAX))
 }
 
 /// The root of the incident that held the subject, just before `until`.

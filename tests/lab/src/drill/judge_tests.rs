@@ -53,6 +53,7 @@ fn good() -> Evidence {
                 (40_000, incident("etcd-quorum-lost", &["vip-lost"])),
                 (201_000, incident("apiserver-crash-looping", &["apiserver-crash-looping", "vip-lost"])),
                 (201_500, incident("machine-unreachable", &["machine-unreachable"])),
+                (215_000, incident("apiserver-down", &["apiserver-down", "vip-lost"])),
                 (221_000, incident("vip-lost", &["vip-lost"])),
             ],
         },
@@ -70,7 +71,9 @@ fn a_good_drill() {
     let verdict = judge(&good());
     assert_eq!(verdict.violations, Vec::<String>::new());
     assert!(verdict.ok);
-    assert_eq!(verdict.root.as_deref(), Some("apiserver-crash-looping"), "of the VIP's incident, before restoration");
+    assert_eq!(verdict.root.as_deref(), Some("apiserver-crash-looping"), "of the VIP's incident, when it was acted on");
+    let idle = Evidence { calls: Vec::new(), expected: None, ..good() };
+    assert_eq!(judge(&idle).root.as_deref(), Some("apiserver-down"), "before restoration, where nothing was done");
     assert_eq!((verdict.detected_ms, verdict.acted_ms), (Some(1_500), Some(2_000)));
     assert_eq!((verdict.api_ready_ms, verdict.restored_ms), (Some(6_000), Some(20_000)));
     assert_eq!(verdict.actions[0].outcome, "done");
