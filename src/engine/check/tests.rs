@@ -1,8 +1,11 @@
 //! What a preflight asks again for each check, and how long a machine that booted is left alone.
 
 use super::*;
-use crate::observation::{Facts, Failure, Observation, Path, Seen, Service, Stage, TalosMachine, TalosServices};
-use crate::playbook::{Action, Limit, Limits, RebootMode, RestartableService, Verify, When};
+use crate::observation::{
+    EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, Observation, Path, Seen, Service, Stage, TalosMachine,
+    TalosServices, VirtualMachine, VmState,
+};
+use crate::playbook::{Action, Limit, Limits, RebootMode, RestartableService, Verify, VmDeed, When};
 use crate::settings::ClusterSettings;
 use crate::time::UnixMs;
 use crate::view::Elsewhere;
@@ -214,4 +217,110 @@ fn where_nobody_can_tell_of_starvation_that_is_said_and_holds_nothing() {
     };
     assert_eq!(judged(&[ProbeKind::TalosServices]), Ok("talos.machine: not asked".to_owned()));
     assert!(judged(&[ProbeKind::TalosMachine]).is_err(), "a source that has not answered yet is no clearance");
+}
+
+#[test]
+fn every_guard_can_be_left_out_by_its_name_and_no_other_with_it() {
+    for guard in GUARDS {
+        let left = Guards::all_but(guard.name).unwrap();
+        let named: Vec<_> = left.in_force().map(|one| one.name).collect();
+        assert_eq!(named.len(), GUARDS.len() - 1);
+        assert!(!named.contains(&guard.name));
+        assert_eq!(left.wants_fresh(), guard.name != "fresh");
+    }
+    assert!(Guards::all_but("no-such-guard").is_none());
+}
+
+/// What the member of a node answers; the member of `cp2`, number 2, leads.
+fn member(node: &str, applied_index: u64) -> [Observation; 2] {
+    let member_id = u64::from(node.as_bytes()[2] - b'0');
+    let status = EtcdStatus { cluster_id: 7, member_id, leader: 2, applied_index, ..EtcdStatus::default() };
+    let read = Facts::EtcdRead { took: Duration::from_millis(2) };
+    let facts = [(ProbeKind::EtcdStatus, Facts::EtcdStatus(status)), (ProbeKind::EtcdReadLinearizable, read)];
+    facts.map(|(kind, facts)| Observation {
+        target: Target::Node("prod".to_owned(), node.to_owned()),
+        ..seen(kind, 0, Seen::Healthy(facts))
+    })
+}
+
+#[test]
+fn the_voter_that_has_applied_most_leads_next_and_the_first_of_equals() {
+    let heir = |cp1: u64, cp3: u64| {
+        let mut world = World::default();
+        [("cp1", cp1), ("cp2", 5_000), ("cp3", cp3)]
+            .into_iter()
+            .flat_map(|(node, applied)| member(node, applied))
+            .for_each(|one| world.fold(one));
+        about_cp2(&world, |case| heir::heir(&case.view, case.patient).cloned())
+    };
+    assert_eq!(heir(4_998, 4_999), Ok("cp3".to_owned()));
+    assert_eq!(heir(4_999, 4_998), Ok("cp1".to_owned()));
+    assert_eq!(heir(4_999, 4_999), Ok("cp1".to_owned()));
+    assert_eq!(heir(4_000, 3_999), Ok("cp1".to_owned()), "a thousand entries behind is near enough");
+    let nobody = "no other voter can lead: cp1: 1001 entries behind; cp3: 1001 entries behind";
+    assert_eq!(heir(3_999, 3_999), Err(nobody.to_owned()));
+}
+
+#[test]
+fn a_member_that_answers_under_another_number_than_its_peers_list_is_not_lost() {
+    let lost = |answers_as: Option<u64>| {
+        let mut world = World::default();
+        for node in ["cp1", "cp3"] {
+            let members = [1, 2, 3].map(|id| EtcdMember { id, ..EtcdMember::default() }).to_vec();
+            let list = Facts::EtcdMembers(EtcdMembers { cluster_id: 7, members });
+            let [mut status, mut own] = member(node, 5_000);
+            if let Seen::Healthy(Facts::EtcdStatus(status)) = &mut status.seen {
+                status.errors = vec!["memberID:2 alarm:CORRUPT ".to_owned()];
+            }
+            (own.kind, own.seen) = (ProbeKind::EtcdMembers, Seen::Healthy(list));
+            [status, own].into_iter().for_each(|one| world.fold(one));
+        }
+        if let Some(member_id) = answers_as {
+            let status = Facts::EtcdStatus(EtcdStatus { member_id, ..EtcdStatus::default() });
+            world.fold(seen(ProbeKind::EtcdStatus, 0, Seen::Healthy(status)));
+        }
+        about_cp2(&world, |case| member_lost::lost(&case.view, case.patient))
+    };
+    let named = Ok("the alarm CORRUPT names its member 2, and no other".to_owned());
+    assert_eq!(lost(None), named);
+    assert_eq!(lost(Some(2)), named);
+    assert_eq!(lost(Some(9)), Err("it answers as member 9, and its peers list 2".to_owned()));
+}
+
+#[test]
+fn without_a_quorum_only_what_stands_still_is_touched_and_a_paused_machine_is_woken_but_not_reset() {
+    let deadline = Duration::from_secs(60);
+    let restart = || Action::RestartService { service: RestartableService::Kubelet, deadline };
+    let judged = |state: VmState, step: Action| {
+        let mut world = World::default();
+        let vm = VirtualMachine { host: "pve1".to_owned(), state, ..VirtualMachine::default() };
+        world.fold(seen(ProbeKind::HypervisorVm, 0, Seen::Healthy(Facts::HypervisorVm(Box::new(vm)))));
+        world.fold(seen(ProbeKind::EtcdStatus, 0, Seen::Unhealthy(Failure::Timeout(Stage::Connect))));
+        with(&world, Elsewhere::default(), &ProbeKind::ALL, |case| {
+            let playbook = Playbook { steps: vec![step], ..case.playbook.clone() };
+            (quorum::CHECK.judge)(&Case { playbook: &playbook, ..*case })
+        })
+    };
+    let vm = |deed| Action::Vm { deed, deadline };
+    let mute = "no linearizable read succeeds through any of 3 voters, a quorum needs 2";
+    assert_eq!(judged(VmState::Running, restart()).unwrap_err().text, mute);
+    assert_eq!(judged(VmState::Paused, vm(VmDeed::Reset)).unwrap_err().text, mute);
+    let says = |word: &str| format!("cp2's member takes no part already: pve1 says its machine is {word}");
+    assert_eq!(judged(VmState::Paused, vm(VmDeed::Resume)), Ok(says("paused")));
+    assert_eq!(judged(VmState::Stopped, vm(VmDeed::Start)), Ok(says("stopped")));
+}
+
+#[test]
+fn the_patients_stage_must_be_told_where_it_is_asked_for_and_nobody_elses() {
+    let judged = |stage: Option<&str>| {
+        let mut world = booted(7_200);
+        if let Some(stage) = stage {
+            world.fold(seen(ProbeKind::TalosStage, 0, Seen::Healthy(Facts::TalosStage(stage.to_owned()))));
+        }
+        let asked: Vec<_> = ProbeKind::common().chain([ProbeKind::TalosStage]).collect();
+        with(&world, Elsewhere::default(), &asked, |case| (undisturbed::CHECK.judge)(case))
+    };
+    assert_eq!(judged(Some("running")), Ok("nobody is seen at work anywhere".to_owned()));
+    assert_eq!(judged(Some("upgrading")).unwrap_err().text, "Talos of cp2 says that the machine is upgrading");
+    assert_eq!(judged(None).unwrap_err().lifts, Lift::Fresh(ProbeKind::TalosStage));
 }

@@ -133,6 +133,8 @@ fn five_runs_in_a_day_exhaust_a_playbook_on_a_node_until_somebody_looks() {
     let mut ledger = Ledger::open(hours(5), &[], now(0, month));
     assert!(room(&ledger, "n", &restart(), now(0, month)).exhausted, "no time alone cures it");
     assert!(!room(&ledger, "other", &restart(), now(0, month)).exhausted);
+    let six = Ledger::open(hours(6), &[], now(0, month));
+    assert!(room(&six, "n", &restart(), now(0, month)).exhausted, "nor does one run more");
     ledger.acknowledge("p".into(), "n".into(), now(10, month));
     assert!(!room(&ledger, "n", &restart(), now(11, month)).exhausted);
 
@@ -142,6 +144,7 @@ fn five_runs_in_a_day_exhaust_a_playbook_on_a_node_until_somebody_looks() {
         Ledger::open(hours(5), &kept(at_s), now(0, month)).is_exhausted(&"c".into(), &"n".into(), "p", now(0, month))
     };
     assert!(!again(17 * 3_600), "an acknowledgement outlives the process");
+    assert!(!again(0), "a run of the same instant was seen by whoever looked");
     assert!(again(-1), "one that came before the runs says nothing of them");
 }
 
@@ -194,6 +197,7 @@ fn no_set_of_playbooks_takes_a_machine_down_all_day_nor_half_a_fleet_in_an_hour(
     let limit = Limit { count: 2, window: HOUR };
     let used = |ages: &[u64]| Used::of(ages.iter().map(|age| Duration::from_secs(*age)), limit);
     assert_eq!(used(&[60, 4_000]), Used { runs: 1, full_for: None });
+    assert_eq!(used(&[60, 3_600]), Used { runs: 1, full_for: None }, "what is as old as the window has left it");
     let full = used(&[60, 600, 4_000]);
     assert_eq!(full, Used { runs: 2, full_for: Some(Duration::from_secs(3_000)) });
     let empty = Ledger::open(Vec::new(), &[], at);

@@ -9,11 +9,13 @@
 mod world;
 
 use std::alloc::System;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use defib_engine::event::{Event, Saved};
 use defib_engine::fleet::Fleet;
+use defib_engine::observation::{ProbeKind, Seen, Target};
 use defib_engine::time::{Now, Tick};
 use serde::Serialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -42,11 +44,33 @@ struct Measured {
     share: Vec<f64>,
     /// Bytes that the engine holds at the end.
     heap_bytes: usize,
-    /// Observations after which the engine had nothing to say: how many; how many of them took anything from the
-    /// allocator (a cluster is judged again once a second, and figures that come every few seconds are kept); and what.
-    quiet: usize,
-    quiet_that_allocate: usize,
-    quiet_allocations: usize,
+    /// Observations after which the engine had nothing to say.
+    quiet: Quiet,
+}
+
+/// What became of an observation without news: the same was seen before, or other figures are kept, or its cluster was due
+/// to be judged, which happens once a second whatever is seen.
+#[derive(Default, Serialize)]
+struct Quiet {
+    same: Allocating,
+    kept: Allocating,
+    judged: Allocating,
+}
+
+/// How many there were, how many took anything from the allocator, and how often they did.
+#[derive(Default, Serialize)]
+struct Allocating {
+    observations: usize,
+    that_allocate: usize,
+    allocations: usize,
+}
+
+impl Allocating {
+    fn note(&mut self, allocations: usize) {
+        self.observations += 1;
+        self.that_allocate += usize::from(allocations > 0);
+        self.allocations += allocations;
+    }
 }
 
 fn main() -> ExitCode {
@@ -66,24 +90,28 @@ fn measure() -> Result<Measured, defib::yaml::Problems> {
     let settings = world::settings(CLUSTERS, defib::playbook::load(defib::playbook::SHIPPED, None)?);
     let mut world = World::of(&settings);
     let mut fleet = Fleet::restore(&settings, &Saved::default(), world::now(Tick(0)));
-    let mut measured = Measured { clusters: CLUSTERS, ..Measured::default() };
+    let (mut measured, mut seen) = (Measured { clusters: CLUSTERS, ..Measured::default() }, BTreeMap::new());
     for second in 1..=WARM_S + MEASURED_S {
         let events = world.until(Tick(0) + Duration::from_secs(second));
         let (mut folding, mut judging, count) = (Duration::ZERO, Duration::ZERO, events.len());
         for (at, event) in events {
             let now = world::now(at);
+            let same = repeats(&mut seen, &event);
             let (counted, began) = (Region::new(COUNTED), Instant::now());
             fleet.handle(event, now);
             folding += began.elapsed();
+            let due = fleet.wake_at().is_some_and(|wake| wake <= at);
             let began = Instant::now();
             let news = poll(&mut fleet, now);
             judging += began.elapsed();
             if second > WARM_S && !news {
                 let taken = counted.change();
-                let taken = taken.allocations + taken.reallocations;
-                measured.quiet += 1;
-                measured.quiet_allocations += taken;
-                measured.quiet_that_allocate += usize::from(taken > 0);
+                let path = match (due, same) {
+                    (true, _) => &mut measured.quiet.judged,
+                    (false, true) => &mut measured.quiet.same,
+                    (false, false) => &mut measured.quiet.kept,
+                };
+                path.note(taken.allocations + taken.reallocations);
             }
         }
         if second > WARM_S {
@@ -98,6 +126,13 @@ fn measure() -> Result<Measured, defib::yaml::Problems> {
     drop(fleet);
     measured.heap_bytes = end.change().bytes_deallocated;
     Ok(measured)
+}
+
+/// Whether an observation shows what the one before it showed.
+fn repeats(seen: &mut BTreeMap<(Target, ProbeKind), Seen>, event: &Event) -> bool {
+    let Event::Observed(observation) = event else { return false };
+    let before = seen.insert((observation.target.clone(), observation.kind), observation.seen.clone());
+    before.is_some_and(|before| before == observation.seen)
 }
 
 /// Polls until the engine has nothing more to say; whether it said anything.

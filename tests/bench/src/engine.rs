@@ -17,9 +17,31 @@ struct Measured {
     judge_us: Vec<f64>,
     share: Vec<f64>,
     heap_bytes: usize,
-    quiet: usize,
-    quiet_that_allocate: usize,
-    quiet_allocations: usize,
+    quiet: Quiet,
+}
+
+/// Observations without news: the same was seen before, other figures are kept, their cluster was due to be judged.
+#[derive(Deserialize)]
+struct Quiet {
+    same: Allocating,
+    kept: Allocating,
+    judged: Allocating,
+}
+
+#[derive(Deserialize)]
+struct Allocating {
+    observations: usize,
+    that_allocate: usize,
+    allocations: usize,
+}
+
+impl Allocating {
+    fn figure(&self, name: &str, goal: Option<Goal>) -> Figure {
+        let percent = 100.0 * self.that_allocate as f64 / self.observations.max(1) as f64;
+        let each = self.allocations as f64 / self.that_allocate.max(1) as f64;
+        Figure::of(name, "%", vec![percent], goal)
+            .noted(format!("{} of {}; each of those {each:.0} times", self.that_allocate, self.observations))
+    }
 }
 
 /// Runs it, for about twenty seconds of a core at most.
@@ -33,9 +55,7 @@ pub(crate) fn measure(say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     }
     let measured: Measured = serde_json::from_slice(&output.stdout)
         .map_err(|source| Trouble::Printed { what: PROGRAM.to_owned(), source })?;
-    let Measured { clusters, observations, quiet, quiet_that_allocate, quiet_allocations, .. } = measured;
-    let allocate = vec![100.0 * quiet_that_allocate as f64 / quiet.max(1) as f64];
-    let each = quiet_allocations as f64 / quiet_that_allocate.max(1) as f64;
+    let Measured { clusters, observations, quiet, .. } = measured;
     Ok(vec![
         Figure::of("engine: an observation folded in", "ns", measured.fold_ns, None)
             .noted(format!("{observations} observations; means of a virtual second")),
@@ -48,8 +68,8 @@ pub(crate) fn measure(say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
             vec![measured.heap_bytes as f64 / 1e6],
             Some(Goal::Median(64.0)),
         ),
-        Figure::of("engine: observations without news that allocate", "%", allocate, None).noted(format!(
-            "of {quiet}; each of those {each:.0} times: a cluster judged after a second, a window kept"
-        )),
+        quiet.same.figure("engine: seen again, the same: that allocate", Some(Goal::Median(0.0))),
+        quiet.kept.figure("engine: seen again, with figures to keep: that allocate", None),
+        quiet.judged.figure("engine: seen when the cluster is judged again: that allocate", None),
     ])
 }
