@@ -1,11 +1,12 @@
 //! What a preflight asks again for each check, and how long a machine that booted is left alone.
 
 use super::*;
+use crate::ledger::Reservation;
 use crate::observation::{
-    EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, Observation, Path, Seen, Service, Stage, TalosMachine,
-    TalosServices, VirtualMachine, VmState,
+    EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog, Observation, OomKill, Path, Seen, Service, Stage,
+    TalosMachine, TalosServices, VirtualMachine, VmState,
 };
-use crate::playbook::{Action, Limit, Limits, RebootMode, RestartableService, Verify, VmDeed, When};
+use crate::playbook::{Action, ActionClass, Limit, Limits, RebootMode, RestartableService, Verify, VmDeed, When};
 use crate::settings::ClusterSettings;
 use crate::time::UnixMs;
 use crate::view::Elsewhere;
@@ -245,18 +246,24 @@ fn member(node: &str, applied_index: u64) -> [Observation; 2] {
 
 #[test]
 fn the_voter_that_has_applied_most_leads_next_and_the_first_of_equals() {
-    let heir = |cp1: u64, cp3: u64| {
+    let world_of = |cp1: u64, cp3: u64| {
         let mut world = World::default();
         [("cp1", cp1), ("cp2", 5_000), ("cp3", cp3)]
             .into_iter()
             .flat_map(|(node, applied)| member(node, applied))
             .for_each(|one| world.fold(one));
-        about_cp2(&world, |case| heir::heir(&case.view, case.patient).cloned())
+        world
     };
+    let heir = |cp1, cp3| about_cp2(&world_of(cp1, cp3), |case| heir::heir(&case.view, case.patient).cloned());
     assert_eq!(heir(4_998, 4_999), Ok("cp3".to_owned()));
     assert_eq!(heir(4_999, 4_998), Ok("cp1".to_owned()));
     assert_eq!(heir(4_999, 4_999), Ok("cp1".to_owned()));
     assert_eq!(heir(4_000, 3_999), Ok("cp1".to_owned()), "a thousand entries behind is near enough");
+    let alone = about_cp2(&world_of(4_999, 4_999), |case| {
+        let settings = ClusterSettings { nodes: vec!["cp2".to_owned()], ..case.view.settings.clone() };
+        heir::heir(&View { settings: &settings, ..case.view }, case.patient).cloned()
+    });
+    assert_eq!(alone, Err("there is no voter but that of cp2".to_owned()));
     let nobody = "no other voter can lead: cp1: 1001 entries behind; cp3: 1001 entries behind";
     assert_eq!(heir(3_999, 3_999), Err(nobody.to_owned()));
 }
@@ -323,4 +330,36 @@ fn the_patients_stage_must_be_told_where_it_is_asked_for_and_nobody_elses() {
     assert_eq!(judged(Some("running")), Ok("nobody is seen at work anywhere".to_owned()));
     assert_eq!(judged(Some("upgrading")).unwrap_err().text, "Talos of cp2 says that the machine is upgrading");
     assert_eq!(judged(None).unwrap_err().lifts, Lift::Fresh(ProbeKind::TalosStage));
+}
+
+#[test]
+fn two_kills_after_a_revival_within_the_hour_hold_and_none_of_its_own_instant_is_counted() {
+    let judged = |revived_s: u64, kills_s: &[u64]| {
+        let mut world = World::default();
+        let kill = |ago_s: &u64| OomKill {
+            process: "kube-apiserver".to_owned(),
+            rss_bytes: 0,
+            ago: Duration::from_secs(*ago_s),
+        };
+        let log = KernelLog { oom_kills: kills_s.iter().map(kill).collect() };
+        world.fold(seen(ProbeKind::TalosDmesg, 0, Seen::Healthy(Facts::TalosDmesg(log))));
+        with(&world, Elsewhere::default(), &ProbeKind::ALL, |case| {
+            let run = Reservation {
+                cluster: "prod".to_owned(),
+                node: "cp2".to_owned(),
+                playbook: case.playbook.name.clone(),
+                run: "R-1".to_owned(),
+                class: ActionClass::Service,
+                at: UnixMs(0),
+                age: Some(Duration::from_secs(revived_s)),
+                ended: true,
+            };
+            let ledger = Ledger::open(vec![run], &[], case.now);
+            (memory_suffices::CHECK.judge)(&Case { ledger: &ledger, ..*case })
+        })
+    };
+    let hold = judged(3_599, &[600, 100]).unwrap_err();
+    assert_eq!(hold.lifts, Lift::At(Tick(601_000)));
+    assert_eq!(judged(3_600, &[600, 100]), Ok("p did not run on cp2 within 1h".to_owned()));
+    assert_eq!(judged(600, &[600, 100]), Ok("kube-apiserver was killed 1 times since the last run".to_owned()));
 }

@@ -126,6 +126,15 @@ fn disruptive_steps_keep_their_distance_in_the_cluster_whatever_the_node() {
 }
 
 #[test]
+fn a_reservation_is_remembered_for_thirty_days() {
+    let at = |day: i64| now(0, day * 86_400);
+    let mut ledger = Ledger::open(vec![row("n", "a", 86_400), row("m", "b", 3 * 86_400)], &[], at(32));
+    ledger.reserve(row("k", "c", 32 * 86_400), at(32));
+    let last = |node: &str| ledger.last_run(&"c".into(), &node.into(), "p", at(32));
+    assert_eq!((last("n"), last("m")), (None, Some(Duration::from_secs(29 * 86_400))));
+}
+
+#[test]
 fn five_runs_in_a_day_exhaust_a_playbook_on_a_node_until_somebody_looks() {
     let hours = |count: i64| (0..count).map(|n| row("n", &format!("r{n}"), n * 4 * 3_600)).collect::<Vec<_>>();
     let month = 86_400 * 20;
