@@ -22,7 +22,7 @@ use crate::view::Elsewhere;
 
 /// Every cluster, and what is known of ourselves.
 pub struct Fleet {
-    clusters: BTreeMap<ClusterId, Cluster>,
+    clusters: BTreeMap<ClusterId, Slot>,
     /// When a target of each cluster last answered.
     answered: BTreeMap<ClusterId, Tick>,
     canaries: BTreeMap<String, Option<Observation>>,
@@ -61,7 +61,7 @@ impl Fleet {
             })
         };
         Fleet {
-            clusters: settings.clusters.keys().map(|id| (id.clone(), cluster(id))).collect(),
+            clusters: settings.clusters.keys().map(|id| (id.clone(), Slot::of(cluster(id)))).collect(),
             answered: BTreeMap::new(),
             canaries: settings.canaries.iter().map(|address| (address.clone(), None)).collect(),
             late: Duration::ZERO,
@@ -95,13 +95,13 @@ impl Fleet {
             }
             Event::Observer(health) => {
                 self.late = health.late;
-                self.clusters.values_mut().for_each(|cluster| cluster.handle(event.clone(), now));
+                self.clusters.values_mut().for_each(|slot| slot.change(|cluster| cluster.handle(event.clone(), now)));
                 return;
             }
             Event::Asked(command) => return self.asked(command, now),
         };
-        if let Some(cluster) = self.clusters.get_mut(cluster) {
-            cluster.handle(event, now);
+        if let Some(slot) = self.clusters.get_mut(cluster) {
+            slot.change(|cluster| cluster.handle(event, now));
         }
     }
 
@@ -117,8 +117,8 @@ impl Fleet {
         };
         self.desk.expect(command.id, clusters.len());
         for cluster in clusters {
-            if let Some(cluster) = self.clusters.get_mut(&cluster) {
-                cluster.handle(Event::Asked(command.clone()), now);
+            if let Some(slot) = self.clusters.get_mut(&cluster) {
+                slot.change(|cluster| cluster.handle(Event::Asked(command.clone()), now));
             }
         }
     }
@@ -133,7 +133,7 @@ impl Fleet {
 
     /// The clusters that [`Fleet::poll`] judges at this time, in order.
     pub fn due(&self, now: Now) -> impl Iterator<Item = &ClusterId> {
-        self.clusters.iter().filter(move |(_, cluster)| cluster.wake_at() <= now.mono).map(|(id, _)| id)
+        self.clusters.iter().filter(move |(_, slot)| slot.wake_at <= now.mono).map(|(id, _)| id)
     }
 
     /// What is ready in the next cluster that has anything; none when all are quiet.
@@ -145,9 +145,9 @@ impl Fleet {
         for id in due {
             let elsewhere = self.elsewhere(&id, now);
             let allowance = &mut self.allowance;
-            let ready = self.clusters.get_mut(&id).and_then(|cluster| cluster.poll(now, elsewhere, allowance));
-            let Some(mut ready) = ready else { continue };
-            if self.clusters.get(&id).is_some_and(Cluster::looks_around) {
+            let Some(slot) = self.clusters.get_mut(&id) else { continue };
+            let Some(mut ready) = slot.change(|cluster| cluster.poll(now, elsewhere, allowance)) else { continue };
+            if slot.cluster.looks_around() {
                 ready.probes.extend(self.canaries_to_ask(now));
             }
             ready.replies = self.desk.gather(std::mem::take(&mut ready.replies));
@@ -170,35 +170,56 @@ impl Fleet {
         let fresh = |seen: &&Observation| now.mono.since(seen.at) <= max_age;
         let heard = || self.canaries.values().flatten().filter(fresh);
         let canary = heard().any(|seen| answered(&seen.seen));
+        let acted = || self.clusters.iter().filter(|(_, slot)| slot.acted);
         let other = |(id, at): (&ClusterId, &Tick)| id != cluster && now.mono.since(*at) <= max_age;
         Elsewhere {
             canaries: self.canaries.len(),
             canaries_mute: heard().filter(|seen| !answered(&seen.seen)).count(),
             answers: canary || self.answered.iter().any(other),
             late: self.late,
-            disrupted: self.clusters.iter().any(|(id, other)| id != cluster && other.disrupts(now)),
-            disruptions: Used::of(
-                self.clusters.values().flat_map(|one| one.disruptions(now)),
-                self.disruptive.per_fleet,
-            ),
+            disrupted: acted().any(|(id, other)| id != cluster && other.cluster.disrupts(now)),
+            disruptions: Used::of(acted().flat_map(|(_, one)| one.cluster.disruptions(now)), self.disruptive.per_fleet),
         }
     }
 
     /// When to come back if nothing happens before.
     #[must_use]
     pub fn wake_at(&self) -> Option<Tick> {
-        if self.desk.is_empty() { self.clusters.values().map(Cluster::wake_at).min() } else { Some(Tick(0)) }
+        if self.desk.is_empty() { self.clusters.values().map(|slot| slot.wake_at).min() } else { Some(Tick(0)) }
     }
 
     /// What is made of one cluster; none when it is not configured.
     #[must_use]
     pub fn status(&self, id: &ClusterId) -> Option<&Status> {
-        self.clusters.get(id).map(Cluster::status)
+        self.clusters.get(id).map(|slot| slot.cluster.status())
     }
 
     /// The clusters' names, in order.
     pub fn clusters(&self) -> impl Iterator<Item = &ClusterId> {
         self.clusters.keys()
+    }
+}
+
+/// A cluster, and beside it what is looked for in all of them at every observation or judgement: hundreds of clusters do not
+/// fit into a processor's cache.
+struct Slot {
+    /// When it is judged next ([`Cluster::wake_at`]).
+    wake_at: Tick,
+    /// Something is under way in it or was reserved ([`Cluster::has_acted`]): the others may have to wait for it.
+    acted: bool,
+    cluster: Box<Cluster>,
+}
+
+impl Slot {
+    fn of(cluster: Cluster) -> Slot {
+        Slot { wake_at: cluster.wake_at(), acted: cluster.has_acted(), cluster: Box::new(cluster) }
+    }
+
+    /// The one way to change it.
+    fn change<T>(&mut self, how: impl FnOnce(&mut Cluster) -> T) -> T {
+        let done = how(&mut self.cluster);
+        (self.wake_at, self.acted) = (self.cluster.wake_at(), self.cluster.has_acted());
+        done
     }
 }
 

@@ -175,6 +175,11 @@ impl Ledger {
         Ledger { rows: rows.into_iter().map(row).collect(), acks: acks.iter().map(ack).collect(), opened: now }
     }
 
+    /// Nothing was reserved that is still remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Adds what is being reserved. It counts at once, durable or not.
     pub fn reserve(&mut self, reservation: Reservation, now: Now) {
         self.rows.retain(|row| row.age.at(now) <= LONGEST_WINDOW);

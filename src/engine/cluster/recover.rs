@@ -24,6 +24,11 @@ const BOOTED_LATER_S: u64 = 15;
 const UNVERIFIED_FOR: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 impl Cluster {
+    /// Something is under way, or was reserved; else it neither disrupts nor has disrupted.
+    pub(crate) fn has_acted(&self) -> bool {
+        self.run.is_some() || !self.ledger.is_empty()
+    }
+
     /// A step that takes a machine down was reserved and is not verified, or an earlier process left one so.
     pub(crate) fn disrupts(&self, now: Now) -> bool {
         let own =
