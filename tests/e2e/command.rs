@@ -22,7 +22,13 @@ pub(crate) fn round_trip(stage: &Stage) {
     await_that("the daemon knows that all is well", Duration::from_secs(60), || {
         stage.run(&config, &["status"]).status.code() == Some(0)
     });
-    let (code, ended) = json(&["recover", "--yes", "--output", "json"]);
+    // On a busy machine its answers may have grown too old to tell, which it says.
+    let mut told = (0, serde_json::Value::Null);
+    await_that("the daemon can tell that nothing is to be done", Duration::from_secs(60), || {
+        told = json(&["recover", "--yes", "--output", "json"]);
+        told.1["result"] != "cannot-tell"
+    });
+    let (code, ended) = told;
     assert_eq!((code, &ended["result"]), (0, &"nothing-to-do".into()), "with a daemon: {ended:#}");
     assert_eq!(stage.run(&config, &["pause", "--reason", "racks", "--for", "1h"]).status.code(), Some(0));
     let (_, status) = json(&["status", "--output", "json"]);
