@@ -1,4 +1,4 @@
-//! What a preflight asks again for each check, and how long a machine that booted is left alone.
+//! What a preflight asks again for each check, and what checks make of a world at the edge of their figures.
 
 use super::*;
 use crate::ledger::Reservation;
@@ -100,9 +100,7 @@ fn a_preflight_asks_again_whatever_a_requirement_reads() {
 /// Every machine answers, and `cp3` booted so many seconds ago.
 fn booted(ago_s: u64) -> World {
     let mut world = World::default();
-    let at = Tick(600_000);
     for node in ["cp1", "cp2", "cp3"] {
-        let target = Target::Node("prod".to_owned(), node.to_owned());
         let boot_time_s = if node == "cp3" { DAY_S - ago_s } else { DAY_S - 7_200 };
         let machine = TalosMachine { boot_time_s, ..TalosMachine::default() };
         let service = Service { id: "etcd".to_owned(), state: "Running".to_owned(), healthy: Some(true) };
@@ -111,8 +109,7 @@ fn booted(ago_s: u64) -> World {
             (ProbeKind::TalosMachine, Facts::TalosMachine(Box::new(machine))),
             (ProbeKind::TalosServices, Facts::TalosServices(services)),
         ] {
-            let (target, seen) = (target.clone(), Seen::Healthy(facts));
-            world.fold(Observation { target, path: Path::Direct, kind, sent: at, at, seen });
+            world.fold(of(node, kind, Seen::Healthy(facts)));
         }
     }
     world
@@ -130,8 +127,13 @@ fn no_machine_is_taken_down_within_five_minutes_of_any_boot() {
 
 /// What `cp2` answered to a kind of probe, so many seconds ago.
 fn seen(kind: ProbeKind, ago_s: u64, seen: Seen) -> Observation {
-    let target = Target::Node("prod".to_owned(), "cp2".to_owned());
     let at = Tick(600_000 - ago_s * 1_000);
+    Observation { sent: at, at, ..of("cp2", kind, seen) }
+}
+
+/// What a node answered just now.
+fn of(node: &str, kind: ProbeKind, seen: Seen) -> Observation {
+    let (target, at) = (Target::Node("prod".to_owned(), node.to_owned()), Tick(600_000));
     Observation { target, path: Path::Direct, kind, sent: at, at, seen }
 }
 
@@ -157,14 +159,10 @@ fn one_fresh_answer_proves_that_we_are_connected_and_an_old_one_or_a_silence_doe
 fn the_way_is_broken_where_more_are_mute_than_the_quorum_that_serves_can_spare() {
     let judged = |mute: &[&str], serves: bool| {
         let mut world = World::default();
-        let about = |node: &str, kind: ProbeKind, what: Seen| {
-            let target = Target::Node("prod".to_owned(), node.to_owned());
-            Observation { target, ..seen(kind, 0, what) }
-        };
         let lost = || Seen::Unhealthy(Failure::Timeout(Stage::Connect));
-        mute.iter().for_each(|node| world.fold(about(node, ProbeKind::Apiserver, lost())));
+        mute.iter().for_each(|node| world.fold(of(node, ProbeKind::Apiserver, lost())));
         let read = Seen::Healthy(Facts::EtcdRead { took: Duration::from_millis(2) });
-        world.fold(about("cp3", ProbeKind::EtcdReadLinearizable, if serves { read } else { lost() }));
+        world.fold(of("cp3", ProbeKind::EtcdReadLinearizable, if serves { read } else { lost() }));
         let elsewhere = Elsewhere { answers: true, ..Elsewhere::default() };
         with(&world, elsewhere, &ProbeKind::ALL, |case| (not_isolated::CHECK.judge)(case))
     };
@@ -238,10 +236,7 @@ fn member(node: &str, applied_index: u64) -> [Observation; 2] {
     let status = EtcdStatus { cluster_id: 7, member_id, leader: 2, applied_index, ..EtcdStatus::default() };
     let read = Facts::EtcdRead { took: Duration::from_millis(2) };
     let facts = [(ProbeKind::EtcdStatus, Facts::EtcdStatus(status)), (ProbeKind::EtcdReadLinearizable, read)];
-    facts.map(|(kind, facts)| Observation {
-        target: Target::Node("prod".to_owned(), node.to_owned()),
-        ..seen(kind, 0, Seen::Healthy(facts))
-    })
+    facts.map(|(kind, facts)| of(node, kind, Seen::Healthy(facts)))
 }
 
 #[test]
