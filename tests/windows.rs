@@ -1,11 +1,11 @@
 //! What is counted over a window is what Prometheus counts: `changes()` of who holds the address, `resets()` of a machine's
-//! processor time, and the `increase()` of a term that only rises, between samples and without its extrapolation.
+//! processor time, and the `increase()` of a term and of a container's restarts, which only rise, between samples and without
+//! its extrapolation.
 //!
-//! Prometheus's definitions are written out here, over the samples themselves; `tests/quantile.rs` has its quantiles. A crash
-//! loop has no window: it is read in the kubelet's own words (`diagnosis/apiserver/crash_looping.rs`).
+//! Prometheus's definitions are written out here, over the samples themselves; `tests/quantile.rs` has its quantiles.
 
 use defib_engine::observation::{
-    Apiserver, CpuTimes, EtcdStatus, Facts, Observation, Path, ProbeKind, Seen, TalosMachine, Target, Vip,
+    Apiserver, Container, CpuTimes, EtcdStatus, Facts, Observation, Path, ProbeKind, Seen, TalosMachine, Target, Vip,
 };
 use defib_engine::time::Tick;
 use defib_engine::window::Windows;
@@ -56,6 +56,28 @@ proptest! {
         }
         let counted = windows.boots_since(&"cp1".to_owned(), Tick(from as u64 * STEP));
         prop_assert_eq!(counted, pairs(&times, from, |before, now| now < before));
+    }
+
+    #[test]
+    fn starts_of_an_api_server_are_the_increase_of_its_restarts(
+        steps in prop::collection::vec((0..2_u64, any::<bool>()), 1..60),
+        from in 1..60_usize,
+    ) {
+        let mut windows = Windows::default();
+        let mut restarts = 0;
+        // What a kubelet counts: a restart is seen once its container runs.
+        let mut seen: Vec<u64> = Vec::new();
+        for (index, (more, running)) in steps.iter().enumerate() {
+            restarts += more;
+            let id = format!("container-{restarts}");
+            let container = Container { name: "kube-apiserver".to_owned(), id, running: *running, ..Container::default() };
+            see(&mut windows, index as u64 * STEP, node("cp1"), ProbeKind::TalosContainers,
+                Facts::TalosContainers(vec![container]));
+            seen.push(if *running { restarts } else { seen.last().copied().unwrap_or(u64::MAX) });
+        }
+        // Several restarts between two samples are one start that was seen: a sample has one container.
+        let rises = pairs(&seen, from, |before, now| *before != u64::MAX && now > before);
+        prop_assert_eq!(windows.starts_since(&"cp1".to_owned(), Tick(from as u64 * STEP)), rises);
     }
 
     #[test]

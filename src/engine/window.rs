@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::observation::{
-    EtcdMetrics, EtcdStatus, Facts, Histogram, NodeName, Observation, Seen, TalosMachine, Target,
+    Container, EtcdMetrics, EtcdStatus, Facts, Histogram, NodeName, Observation, Seen, TalosMachine, Target,
 };
 use crate::quantile::quantile;
 use crate::time::Tick;
+use crate::view::APISERVER;
 
 /// How far a window reaches back: long enough for some hundred syncs of an idle etcd, short enough to see a recovery.
 pub const WINDOW: Duration = Duration::from_secs(60);
@@ -29,6 +30,7 @@ pub struct Windows {
     machines: BTreeMap<NodeName, Samples<TalosMachine>>,
     elections: Elections,
     boots: BTreeMap<NodeName, VecDeque<Tick>>,
+    starts: BTreeMap<NodeName, Starts>,
     holders: VecDeque<(Tick, String)>,
     certificates: BTreeMap<NodeName, String>,
     ready_since: BTreeMap<NodeName, Tick>,
@@ -84,6 +86,26 @@ impl Elections {
             remember(&mut self.rises, (at, status.term - self.term));
             self.term = status.term;
         }
+    }
+}
+
+/// Starts of a node's API server, by its container's id: each start makes a new one.
+#[derive(Clone, Debug, Default)]
+struct Starts {
+    /// The one that ran last.
+    container: String,
+    times: VecDeque<Tick>,
+}
+
+impl Starts {
+    fn see(&mut self, at: Tick, containers: &[Container]) {
+        let running = containers.iter().find(|container| container.name == APISERVER && container.running);
+        let Some(running) = running.filter(|running| running.id != self.container) else { return };
+        // When the first that is seen was started is not known.
+        if !self.container.is_empty() {
+            remember(&mut self.times, at);
+        }
+        self.container.clone_from(&running.id);
     }
 }
 
@@ -149,6 +171,12 @@ impl Windows {
                     remember(self.boots.entry(node.clone()).or_default(), at);
                 }
             }
+            (Target::Node(_, node), Facts::TalosContainers(containers)) => {
+                match self.starts.get_mut(node) {
+                    Some(starts) => starts.see(at, containers),
+                    None => self.starts.entry(node.clone()).or_default().see(at, containers),
+                }
+            }
             (Target::Node(..), Facts::EtcdStatus(status)) if !status.learner => self.elections.see(at, status),
             (Target::Node(_, node), Facts::Apiserver(apiserver)) => {
                 let known = self.certificates.get(node);
@@ -207,6 +235,12 @@ impl Windows {
     #[must_use]
     pub fn boots_since(&self, node: &NodeName, from: Tick) -> usize {
         self.boots.get(node).map_or(0, |boots| boots.iter().filter(|at| **at >= from).count())
+    }
+
+    /// How often a node's API server was started since `from`, as far as was seen.
+    #[must_use]
+    pub fn starts_since(&self, node: &NodeName, from: Tick) -> usize {
+        self.starts.get(node).map_or(0, |starts| starts.times.iter().filter(|at| **at >= from).count())
     }
 
     /// Whose certificate a fresh connection to the virtual address was shown last, where each API server has its own.
@@ -335,8 +369,12 @@ mod tests {
         for at_ms in 0..1_000 {
             scrape(&mut windows, 0, f64::from(at_ms), 1.0);
             sample(&mut windows, 0, f64::from(1_000 - at_ms), 0.0);
+            let (name, id) = (APISERVER.to_owned(), at_ms.to_string());
+            let container = Container { name, id, running: true, ..Container::default() };
+            see(&mut windows, 0, ProbeKind::TalosContainers, Facts::TalosContainers(vec![container]));
         }
         assert!(windows.etcd.values().all(|samples| samples.0.len() <= SAMPLES_MAX));
         assert!(windows.boots_since(&node, Tick(0)) <= EVENTS_MAX);
+        assert_eq!(windows.starts_since(&node, Tick(0)), EVENTS_MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! Guard: we are not the ones who are cut off. Any answer proves it; where everything is mute, nothing is done.
 
 use super::{Case, Check, Hold, Lift, nothing};
-use crate::diagnosis::observer::isolated::answered;
+use crate::diagnosis::observer::isolated::answers;
 use crate::observation::{NodeName, ProbeKind};
 use crate::view::View;
 
@@ -30,10 +30,9 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
     if view.elsewhere.answers {
         return Ok("a canary or another cluster answers".to_owned());
     }
-    let answers =
-        view.world.all().filter(|seen| view.now.since(seen.at) <= seen.kind.max_age() && answered(&seen.seen)).count();
-    if answers > 0 {
-        return Ok(format!("{answers} probes are answered"));
+    match answers(view) {
+        0 => {}
+        answers => return Ok(format!("{answers} probes are answered")),
     }
     Err(Hold {
         check: CHECK.name,

@@ -153,6 +153,13 @@ fn one_fresh_answer_proves_that_we_are_connected_and_an_old_one_or_a_silence_doe
     let refused = seen(services, 0, Seen::Unhealthy(Failure::Refused));
     assert_eq!(judged(&[seen(machine, age_s, well()), refused]), Ok("2 probes are answered".to_owned()));
     assert!(judged(&[seen(machine, age_s + 1, well()), seen(services, 0, mute())]).is_err());
+    // Our own files lie on this side of every wire, and a kernel's log that came half a minute ago tells of then.
+    let own = Observation {
+        target: Target::Own("prod".to_owned()),
+        ..seen(ProbeKind::Credentials, 0, Seen::Healthy(Facts::Credentials(Vec::new())))
+    };
+    let log = seen(ProbeKind::TalosDmesg, 30, Seen::Healthy(Facts::TalosDmesg(KernelLog::default())));
+    assert!(judged(&[own, log, seen(services, 0, mute())]).is_err());
 }
 
 #[test]
@@ -207,6 +214,27 @@ fn a_service_that_its_own_talos_calls_unhealthy_is_a_view_of_its_own() {
         let text = judged(healthy).unwrap_err().text;
         assert!(text.starts_with("one view alone: we see etcd.status response-timeout; its own Talos finds"), "{text}");
     }
+}
+
+#[test]
+fn what_fails_everywhere_or_may_be_ours_is_no_view_of_a_node() {
+    let judged = |kind: ProbeKind, failure: Failure, another_serves: bool| {
+        let mut world = World::default();
+        let service = Service { id: "etcd".to_owned(), state: "Running".to_owned(), healthy: Some(false) };
+        let services = TalosServices { services: vec![service], ..TalosServices::default() };
+        world.fold(seen(ProbeKind::TalosServices, 0, Seen::Healthy(Facts::TalosServices(services))));
+        world.fold(seen(kind, 0, Seen::Unhealthy(failure)));
+        let read = Seen::Healthy(Facts::EtcdRead { took: Duration::from_millis(2) });
+        let late = Seen::Unhealthy(Failure::Timeout(Stage::Response));
+        world.fold(of("cp3", ProbeKind::EtcdReadLinearizable, if another_serves { read } else { late }));
+        about_cp2(&world, |case| (two_views::CHECK.judge)(case)).is_ok()
+    };
+    let late = || Failure::Timeout(Stage::Response);
+    assert!(judged(ProbeKind::EtcdReadLinearizable, late(), true));
+    assert!(!judged(ProbeKind::EtcdReadLinearizable, late(), false), "a quorum that is lost fails every read");
+    assert!(judged(ProbeKind::Apiserver, late(), false));
+    assert!(!judged(ProbeKind::Apiserver, Failure::Tls("expired".to_owned()), true), "the certificate may be ours");
+    assert!(!judged(ProbeKind::EtcdStatus, Failure::Garbage("HTTP/1.1".to_owned()), true));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Guard: before a machine is taken down, two views agree that it is ill, and none contradicts them.
 //!
-//! Views count by failure domain, for two probes over one wire are one view. Ours: what we ask the node's own processes.
-//! Its own: what Talos on that machine says of its services and containers from the inside; a broken way cannot make it
-//! say so. Its peers': its member does not serve, all others do, and one of them fails to send to a peer, which can then
+//! Views count by failure domain, for two probes over one wire are one view. Ours: what we ask the node's own processes,
+//! where neither a broken quorum nor a certificate can be what fails. Its own: what Talos on that machine says of its
+//! services and containers from the inside. It comes over the same wire as ours and counts all the same, for it is an answer:
+//! what lies between us and the machine can keep it from us, and cannot make it say that. Its peers': its member does not serve, all others do, and one of them fails to send to a peer, which can then
 //! only be this one. The hypervisor's: the virtual machine stands still, or its processors do nothing, or nothing but turn;
 //! that it runs and works contradicts nobody, for a process may hang. Peers that follow its member as their leader contradict.
 //!
@@ -11,7 +12,7 @@
 
 use super::member_lost::lost;
 use super::{Case, Check, Hold, Lift};
-use crate::observation::{NodeName, ProbeKind, Target};
+use crate::observation::{Failure, NodeName, ProbeKind, Target};
 use crate::playbook::ActionClass;
 use crate::view::Look;
 
@@ -80,13 +81,18 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
 type ViewOf = Result<String, String>;
 
 fn ours(case: &Case<'_>) -> ViewOf {
+    let (view, patient) = (&case.view, case.patient);
+    // A read through the quorum fails everywhere at once: it is this member's failure where another serves.
+    let alone = || view.nodes().iter().any(|node| node != patient && view.etcd_serving(node));
     let kinds = [ProbeKind::EtcdStatus, ProbeKind::EtcdReadLinearizable, ProbeKind::Apiserver];
-    for kind in kinds {
-        if let Some(failure) = case.view.look_node(case.patient, kind).failure() {
-            return Ok(format!("we see {} {failure}", kind.name()));
+    for kind in kinds.into_iter().filter(|kind| *kind != ProbeKind::EtcdReadLinearizable || alone()) {
+        match view.look_node(patient, kind).failure() {
+            // A certificate that is not accepted may be ours; what speaks another protocol is not its process.
+            None | Some(Failure::Tls(_) | Failure::Garbage(_) | Failure::Protocol(_) | Failure::TooLarge) => {}
+            Some(failure) => return Ok(format!("we see {} {failure}", kind.name())),
         }
     }
-    Err("its own processes answer us".to_owned())
+    Err("we see none of its own processes fail".to_owned())
 }
 
 fn its_own(case: &Case<'_>) -> ViewOf {

@@ -1,6 +1,6 @@
 //! Mode ask: what nothing but a person's word holds is proposed, and done when that word comes in time.
 //!
-//! One proposal a cluster at a time. It is no reservation and holds nothing up: a recovery that somebody asks for meanwhile
+//! One proposal a cluster at a time: the first in the order in which cases would be chosen. It is no reservation and holds nothing up: a recovery that somebody asks for meanwhile
 //! goes its own way, and where it is the same one the proposal is over. An approval is good once, for the run that it names,
 //! while that waits; then every guard and limit is judged again on fresh probes, as for any run. A pause that came after the
 //! proposal holds it. Left out: how people hear of it (the journal's story, the status).
@@ -43,16 +43,17 @@ struct Proposal {
 }
 
 impl Cluster {
-    /// Proposes the first case that only an approval is missing for; ends a proposal whose time or reason is over.
+    /// Proposes the first case that only an approval is missing for; ends a proposal whose time or reason is over, or that
+    /// another case comes before: advice that nobody answers does not keep an outage's cure from being proposed.
     pub(super) fn propose(&mut self, judged: &[Judged], now: Now, batch: &mut Batch) {
         if let Some(proposal) = &self.proposals.current {
-            let case = |one: &&Judged| one.playbook.name == proposal.playbook && one.node == proposal.node;
-            let why = if !judged.iter().any(|one| case(&one)) {
-                "what called for it is gone".to_owned()
-            } else if now.mono >= proposal.until {
-                format!("nobody approved it within {}", Human(PROPOSED_FOR))
-            } else {
-                return;
+            let case = |one: &Judged| one.playbook.name == proposal.playbook && one.node == proposal.node;
+            let free = |one: &Judged| self.may_be_proposed(one, now);
+            let why = match (judged.iter().position(case), judged.iter().position(free)) {
+                (None, _) => "what called for it is gone".to_owned(),
+                _ if now.mono >= proposal.until => format!("nobody approved it within {}", Human(PROPOSED_FOR)),
+                (Some(place), Some(first)) if first < place => "what comes before it is proposed instead".to_owned(),
+                _ => return,
             };
             let key = (proposal.playbook.clone(), proposal.node.clone());
             let text = format!("nothing was reserved or started: {why}");
@@ -63,11 +64,7 @@ impl Cluster {
             self.proposals.current = None;
         }
         self.proposals.quiet.retain(|_, until| *until > now.mono);
-        let free = |one: &&Judged| {
-            let quiet = self.proposals.quiet.contains_key(&(one.playbook.name.clone(), one.node.clone()));
-            !quiet && matches!(one.judgement.holds.as_slice(), [hold] if hold.lifts == Lift::Approval)
-        };
-        let Some(chosen) = judged.iter().find(free) else { return };
+        let Some(chosen) = judged.iter().find(|one| self.may_be_proposed(one, now)) else { return };
         let (playbook, node) = (chosen.playbook.name.clone(), chosen.node.clone());
         let run = self.next_run();
         let text =
@@ -76,6 +73,13 @@ impl Cluster {
         batch.records.push(announced);
         let (since, until) = (now.mono, now.mono + PROPOSED_FOR);
         self.proposals.current = Some(Proposal { run, playbook, node, since, until });
+    }
+
+    /// Only an approval is missing for it, and nobody let the same pass lately.
+    fn may_be_proposed(&self, one: &Judged, now: Now) -> bool {
+        let quiet = self.proposals.quiet.get(&(one.playbook.name.clone(), one.node.clone()));
+        quiet.is_none_or(|until| *until <= now.mono)
+            && matches!(one.judgement.holds.as_slice(), [hold] if hold.lifts == Lift::Approval)
     }
 
     /// A run is begun that does what is proposed: nobody needs to approve that any more.

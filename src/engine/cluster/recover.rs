@@ -11,7 +11,6 @@ use crate::playbook::{Action, ActionClass};
 use crate::record::{Batch, FindingKey, Intent, Outcome, Record, RunEnd, StepId};
 use crate::run::{PREFLIGHT_GOOD_FOR, PREFLIGHT_WITHIN, Phase, REPORT_WITHIN, Run, all_answered};
 use crate::time::{Human, Now, Tick};
-use crate::tracked::Tracked;
 use crate::view::{Elsewhere, Look, View};
 
 /// After a preflight that did not pass, nothing is chosen for this long.
@@ -255,10 +254,8 @@ impl Cluster {
         let view = self.view(now, elsewhere);
         let reads = verify.cleared.iter().flat_map(|rule| view.reads(rule, &run.patient));
         let reads: Vec<_> = reads.filter(|(_, kind)| self.settings.sources.contains(kind)).collect();
-        let clear = |key: &FindingKey| {
-            let known = |one: &&Tracked| one.latch.open_since().is_none() && one.unknown.is_none();
-            self.tracked.get(key).filter(known).is_some()
-        };
+        // What is seen again and not open yet is not gone either.
+        let clear = |key: &FindingKey| self.tracked.get(key).is_some_and(|one| !one.may_last());
         let gone = verify.keys(&run.patient).all(|key| clear(&key)) && all_answered(&self.world, &reads, ended).is_ok();
         let booted = has_booted(view, &run, ended);
         if !gone || !booted {

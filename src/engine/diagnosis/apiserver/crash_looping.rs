@@ -2,18 +2,20 @@
 //! kubelet's memory).
 //!
 //! It is the state that the kubernetes-mixin's alert `KubePodCrashLooping` looks for, a container that waits with the reason
-//! `CrashLoopBackOff`, in the kubelet's own words. Left out: a window over it. The alert smooths by 5 m and waits for 15 m,
-//! and its metric comes from the API server, which is what does not run here.
+//! `CrashLoopBackOff`, in the kubelet's own words; and where the kubelet does not tell, or has forgotten its wait, it is what
+//! that alert looked for before there was such a reason: starts over a window, `increase(…_restarts_total[10m])`, by the
+//! container's ids. Left out: that metric itself, for it comes from the API server, which is what does not run here.
 
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::ProbeKind;
+use crate::threshold::{Threshold, Unit};
 use crate::time::Human;
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
     name: "apiserver-crash-looping",
-    meaning: "the API server's container does not run and the kubelet's log says that it waits before the next start",
+    meaning: "the API server's container does not run and the kubelet's log says that it waits before the next start; or it was started at least three times within ten minutes and does not answer",
     layer: Layer::Apiserver,
     class: Class::Outage,
     scope: Scope::Node,
@@ -30,8 +32,30 @@ pub(crate) static RULE: Rule = Rule {
         Because::earned("machine-memory-short", Relation::SameNode),
     ],
     timing: Timing::ms(0, 3_000),
-    thresholds: &[],
+    thresholds: &[&STARTS, &WITHIN],
     assess,
+};
+
+pub(crate) static STARTS: Threshold = Threshold {
+    finding: "apiserver-crash-looping",
+    name: "starts",
+    usual: 3.0,
+    unit: Unit::Count,
+    least: 2.0,
+    most: 64.0,
+    beside: None,
+    source: "one is a restart, two may be a roll-out that was taken back",
+};
+
+pub(crate) static WITHIN: Threshold = Threshold {
+    finding: "apiserver-crash-looping",
+    name: "within",
+    usual: 600.0,
+    unit: Unit::Time,
+    least: 60.0,
+    most: 86_400.0,
+    beside: None,
+    source: "KEP-4603: six starts before the wait between them is the longest, 5m",
 };
 
 fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
@@ -43,6 +67,8 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
     if look.failure().is_none_or(|failure| !failure.proves_machine()) {
         return Verdict::Unknown("the API server cannot be asked".to_owned());
     }
+    let within = view.time(&WITHIN);
+    let starts = view.world.windows.starts_since(node, view.now - within) as u64;
     match (view.apiserver_container_runs(node), view.back_off(node)) {
         (Some(false), Some(wait)) if !wait.remaining.is_zero() => Verdict::Raised(format!(
             "the kubelet waits {} between starts, {} of it left",
@@ -52,6 +78,9 @@ fn assess(view: &View<'_>, subject: &Subject, was_open: bool) -> Verdict {
         // Between the end of a wait and the next death it is still the same loop.
         (Some(_), Some(wait)) if was_open => {
             Verdict::Raised(format!("the wait of {} is over, not answering yet", Human(wait.length)))
+        }
+        (Some(_), _) if starts >= view.count(&STARTS) => {
+            Verdict::Raised(format!("it was started {starts} times within {}, and does not answer", Human(within)))
         }
         (None, _) => Verdict::Unknown(view.why(node, ProbeKind::TalosContainers)),
         _ => Verdict::Clear,

@@ -5,7 +5,7 @@
 
 use crate::finding::{Class, Layer, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
-use crate::observation::{Observation, ProbeKind, Seen, Why};
+use crate::observation::{Observation, ProbeKind, Seen, Target, Why};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -25,10 +25,8 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     if view.elsewhere.answers {
         return Verdict::Clear;
     }
-    let fresh = || view.world.all().filter(|seen| view.now.since(seen.at) <= seen.kind.max_age());
-    // Kinds that are asked seldom count for long: their last answer says nothing of the present.
-    let fresh = || fresh().filter(|seen| seen.kind.every() <= ProbeKind::Canary.every());
-    if fresh().any(|observation| answered(&observation.seen)) {
+    let fresh = || present(view);
+    if answers(view) > 0 {
         return Verdict::Clear;
     }
     let own_side = |seen: &&Observation| matches!(seen.seen, Seen::Unknown(Why::OwnSide(_)));
@@ -47,6 +45,19 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
         0 => format!("none of {mute} probes is answered, and no canary is configured"),
         canaries => format!("none of {mute} probes is answered, nor any of {canaries} canaries"),
     })
+}
+
+/// What was asked of the cluster lately, over a wire. Kinds that are asked seldom count for long, so their last answer says
+/// nothing of the present; and what is read on our own disk says nothing of any wire.
+fn present<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Observation> {
+    let now = view.now;
+    let fresh = view.world.all().filter(move |seen| now.since(seen.at) <= seen.kind.max_age());
+    fresh.filter(|seen| seen.kind.every() <= ProbeKind::Canary.every() && !matches!(seen.target, Target::Own(_)))
+}
+
+/// How many of those questions were answered.
+pub(crate) fn answers(view: &View<'_>) -> usize {
+    present(view).filter(|seen| answered(&seen.seen)).count()
 }
 
 /// Something at the other end spoke, at least its kernel.
