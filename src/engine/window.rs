@@ -171,12 +171,10 @@ impl Windows {
                     remember(self.boots.entry(node.clone()).or_default(), at);
                 }
             }
-            (Target::Node(_, node), Facts::TalosContainers(containers)) => {
-                match self.starts.get_mut(node) {
-                    Some(starts) => starts.see(at, containers),
-                    None => self.starts.entry(node.clone()).or_default().see(at, containers),
-                }
-            }
+            (Target::Node(_, node), Facts::TalosContainers(containers)) => match self.starts.get_mut(node) {
+                Some(starts) => starts.see(at, containers),
+                None => self.starts.entry(node.clone()).or_default().see(at, containers),
+            },
             (Target::Node(..), Facts::EtcdStatus(status)) if !status.learner => self.elections.see(at, status),
             (Target::Node(_, node), Facts::Apiserver(apiserver)) => {
                 let known = self.certificates.get(node);

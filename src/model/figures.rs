@@ -30,6 +30,8 @@ pub struct Counters {
     busy_s: f64,
     idle_s: f64,
     heartbeat_failures: f64,
+    /// Messages of its member that a peer did not take.
+    pub(super) unsent: f64,
 }
 
 impl Counters {
@@ -74,7 +76,7 @@ impl Model {
             is_leader: Some(self.etcd.leader.as_ref() == Some(name)),
             leader_changes: Some(count(self.etcd.elections)),
             heartbeat_send_failures: Some(node.counters.heartbeat_failures.floor()),
-            peer_sent_failures: Some(0.0),
+            peer_sent_failures: Some(node.counters.unsent),
             proposals_failed: Some(0.0),
             slow_apply: Some(0.0),
             peer_round_trip: Histogram::default(),

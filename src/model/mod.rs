@@ -102,8 +102,12 @@ impl Model {
             self.now = self.now + STEP;
             let now = self.now;
             self.etcd.advance(&self.nodes, &self.cut, &mut self.lottery, now);
+            let one_is_lost = self.etcd.majority.len() < self.nodes.len();
             for (name, node) in &mut self.nodes {
                 let serves = self.etcd.serves(name);
+                if serves && one_is_lost {
+                    node.counters.unsent += 1.0;
+                }
                 node.advance(serves, now);
                 if self.liveness_probes {
                     node.probe_liveness(node.apiserver != Process::Hung && serves, now);

@@ -3,8 +3,8 @@
 use super::*;
 use crate::ledger::Reservation;
 use crate::observation::{
-    EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog, Observation, OomKill, Path, Seen, Service, Stage,
-    TalosMachine, TalosServices, VirtualMachine, VmState,
+    EtcdMember, EtcdMembers, EtcdMetrics, EtcdStatus, Facts, Failure, KernelLog, Observation, OomKill, Path, Seen,
+    Service, Stage, TalosMachine, TalosServices, VirtualMachine, VmState,
 };
 use crate::playbook::{Action, ActionClass, Limit, Limits, RebootMode, RestartableService, Verify, VmDeed, When};
 use crate::settings::ClusterSettings;
@@ -385,4 +385,36 @@ fn two_kills_after_a_revival_within_the_hour_hold_and_none_of_its_own_instant_is
     assert_eq!(hold.lifts, Lift::At(Tick(601_000)));
     assert_eq!(judged(3_600, &[600, 100]), Ok("p did not run on cp2 within 1h".to_owned()));
     assert_eq!(judged(600, &[600, 100]), Ok("kube-apiserver was killed 1 times since the last run".to_owned()));
+}
+
+#[test]
+fn a_frozen_machine_is_one_that_its_serving_peers_have_lost_too() {
+    let judged = |unsent: Option<[Option<f64>; 2]>, sources: &[ProbeKind]| {
+        let mut world = World::default();
+        let vm = VirtualMachine { host: "pve1".to_owned(), cpu_percent: Some(0.0), ..VirtualMachine::default() };
+        world.fold(seen(ProbeKind::HypervisorVm, 0, Seen::Healthy(Facts::HypervisorVm(Box::new(vm)))));
+        world.fold(seen(ProbeKind::HypervisorHost, 0, Seen::Healthy(Facts::HypervisorHost(Box::default()))));
+        let read = Seen::Healthy(Facts::EtcdRead { took: Duration::from_millis(2) });
+        world.fold(of("cp1", ProbeKind::EtcdReadLinearizable, read));
+        for (ago_s, peer_sent_failures) in [10, 0].into_iter().zip(unsent.unwrap_or_default()) {
+            let metrics = EtcdMetrics { peer_sent_failures, ..EtcdMetrics::default() };
+            let at = Tick(600_000 - ago_s * 1_000);
+            let scrape = of("cp1", ProbeKind::EtcdMetrics, Seen::Healthy(Facts::EtcdMetrics(Box::new(metrics))));
+            if unsent.is_some() {
+                world.fold(Observation { sent: at, at, ..scrape });
+            }
+        }
+        with(&world, Elsewhere::default(), sources, |case| (vm_hangs::CHECK.judge)(case))
+    };
+    let all = &ProbeKind::ALL;
+    let hangs = || Ok("cp2 runs and uses 0.0 % of its processors, and its member serves nobody".to_owned());
+    assert_eq!(judged(Some([Some(3.0), Some(4.0)]), all), hangs());
+    let hold = judged(Some([Some(3.0), Some(3.0)]), all).unwrap_err();
+    assert_eq!(hold.text, "cp1 serves and reaches each of its peers");
+    let hold = judged(None, all).unwrap_err();
+    assert_eq!((hold.text.as_str(), hold.lifts), ("etcd.metrics: not seen yet", Lift::Fresh(ProbeKind::EtcdMetrics)));
+    // What nobody can be asked for, or a member does not tell, speaks against nothing.
+    let others: Vec<_> = all.iter().copied().filter(|kind| *kind != ProbeKind::EtcdMetrics).collect();
+    assert_eq!(judged(None, &others), hangs());
+    assert_eq!(judged(Some([None, None]), all), hangs());
 }

@@ -1,5 +1,6 @@
 //! Requirement: the virtual machine runs by its hypervisor, and what runs in it is gone. Its processors do nothing, or nothing
-//! but turn, and its member of etcd serves nobody. To reset what is only slow loses what it was about to finish.
+//! but turn, its member of etcd serves nobody, and the peers that serve have lost it, too: a machine that only we do not hear
+//! may well be at work. To reset what is only slow loses what it was about to finish.
 
 use super::{Case, Check, Hold, Lift};
 use crate::diagnosis::host::busy;
@@ -7,7 +8,7 @@ use crate::observation::{ProbeKind, Target, VmState};
 
 pub(crate) static CHECK: Check = Check {
     name: "vm-hangs",
-    meaning: "the patient's virtual machine runs and uses less than 1 % of its processors, or at least 98 %, on a host that is not busy, and its member of etcd serves nobody",
+    meaning: "the patient's virtual machine runs and uses less than 1 % of its processors, or at least 98 %, on a host that is not busy, its member of etcd serves nobody, and its peers fail to send to a peer",
     takes_duration: false,
     needs,
     judge,
@@ -16,7 +17,24 @@ pub(crate) static CHECK: Check = Check {
 const KIND: ProbeKind = ProbeKind::HypervisorVm;
 
 fn needs(case: &Case<'_>) -> Vec<(Target, ProbeKind)> {
-    [KIND, ProbeKind::HypervisorHost, ProbeKind::EtcdReadLinearizable].map(|kind| (case.target(), kind)).to_vec()
+    let own = [KIND, ProbeKind::HypervisorHost].map(|kind| (case.target(), kind)).into_iter();
+    let all = [ProbeKind::EtcdReadLinearizable, ProbeKind::EtcdMetrics].into_iter();
+    own.chain(all.flat_map(|kind| case.everywhere(kind))).collect()
+}
+
+/// A peer that serves and reaches all others speaks against it; what its figures do not tell holds where they are asked for.
+fn peers_have_lost(case: &Case<'_>) -> Result<(), Hold> {
+    let (view, kind) = (&case.view, ProbeKind::EtcdMetrics);
+    let hold = |text: String, lifts: Lift| Err(Hold { check: CHECK.name, text, lifts });
+    for peer in view.nodes().iter().filter(|node| *node != case.patient && view.etcd_serving(node)) {
+        match view.etcd_window(peer).map(|window| window.peer_failures()) {
+            Ok(Some(failures)) if failures > 0.0 => {}
+            Ok(Some(_)) => return hold(format!("{peer} serves and reaches each of its peers"), Lift::Patient),
+            Err(why) if view.settings.sources.contains(&kind) => return hold(why, Lift::Fresh(kind)),
+            Ok(None) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn judge(case: &Case<'_>) -> Result<String, Hold> {
@@ -40,6 +58,7 @@ fn judge(case: &Case<'_>) -> Result<String, Hold> {
         let text = format!("{} is at {:.0} %: {patient} may be starved, not hung", host.name, host.cpu_percent);
         return hold(text, Lift::Patient);
     }
+    peers_have_lost(case)?;
     match vm.ill() {
         Some(what) => Ok(format!("{} {what}, and its member serves nobody", patient)),
         None => hold(format!("{} says that {patient} works", vm.host), Lift::Patient),
