@@ -23,7 +23,7 @@ use defib_engine::command::{Ask, Command as Asked, Reply};
 use defib_engine::event::{Event, Step};
 use defib_engine::observation::{
     Apiserver, BackOff, ClusterApi, ClusterId, Container, EtcdMembers, EtcdStatus, Facts, Failure, KernelLog,
-    KubeletLog, Observation, Path as Way, ProbeKind, Seen, Service, Snapshots, TalosServices, Target,
+    KubeletLog, Logs, Observation, Path as Way, ProbeKind, Seen, Service, Snapshots, TalosServices, Target,
 };
 use defib_engine::playbook::ActionClass;
 use defib_engine::record::{Batch, Outcome};
@@ -177,6 +177,7 @@ fn seen(node: &str, kind: ProbeKind, ill: bool) -> Seen {
         ProbeKind::EtcdMetrics => Facts::EtcdMetrics(Box::default()),
         ProbeKind::Credentials => Facts::Credentials(Vec::new()),
         ProbeKind::Snapshots => Facts::Snapshots(Snapshots::default()),
+        ProbeKind::Logs => Facts::Logs(Logs::default()),
         ProbeKind::Vip | ProbeKind::Canary | ProbeKind::HypervisorHost | ProbeKind::HypervisorVm => Facts::Canary,
         ProbeKind::TalosStage => Facts::TalosStage("running".to_owned()),
         ProbeKind::ClusterApi => Facts::ClusterApi(ClusterApi::default()),

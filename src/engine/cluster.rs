@@ -116,12 +116,13 @@ impl Cluster {
             subjects.into_iter().map(move |subject| (FindingKey { rule: rule.name, subject }, Tracked::new(rule)))
         };
         // Where no hypervisor is asked there is no such layer, rather than a row of unknowns for every node; and no word of
-        // snapshots where none are to be kept.
-        let asked = ProbeKind::HYPERVISOR.iter().any(|kind| seed.settings.sources.contains(kind));
-        let kept = seed.settings.sources.contains(&ProbeKind::Snapshots);
+        // snapshots or logs where none are to be kept.
+        let asked = |kind: &ProbeKind| seed.settings.sources.contains(kind);
+        let hypervisor = ProbeKind::HYPERVISOR.iter().any(asked);
+        let missing = |kind: &ProbeKind| ProbeKind::WHERE_SET_UP.contains(kind) && !asked(kind);
         let stands = |rule: &&&'static Rule| match rule.layer {
-            Layer::Host => asked,
-            _ => kept || !rule.reads.contains(&ProbeKind::Snapshots),
+            Layer::Host => hypervisor,
+            _ => !rule.reads.iter().any(missing),
         };
         let tracked: Vec<_> = diagnosis::ALL.iter().filter(stands).flat_map(|rule| tracked(rule)).collect();
         Cluster {

@@ -185,7 +185,9 @@ impl<'a> View<'a> {
     pub fn reads(&self, rule: &Rule, node: &NodeName) -> Vec<(Target, ProbeKind)> {
         let of = |&kind: &ProbeKind| match (kind, rule.scope) {
             (ProbeKind::Vip, _) => vec![(Target::Vip(self.cluster.clone()), kind)],
-            (ProbeKind::Credentials | ProbeKind::Snapshots, _) => vec![(Target::Own(self.cluster.clone()), kind)],
+            (ProbeKind::Credentials | ProbeKind::Snapshots | ProbeKind::Logs, _) => {
+                vec![(Target::Own(self.cluster.clone()), kind)]
+            }
             // The canaries are nobody's patients; `not-isolated` judges them.
             (ProbeKind::Canary, _) => Vec::new(),
             (_, Scope::Node) => vec![(self.node(node), kind)],
@@ -389,6 +391,21 @@ impl<'a> View<'a> {
         match look.facts() {
             Some(Facts::Snapshots(snapshots)) => Ok(snapshots),
             _ => Err(look.unknown(ProbeKind::Snapshots).unwrap_or_default()),
+        }
+    }
+
+    /// For how long no line of a node's logs has come, and whether one ever did.
+    ///
+    /// # Errors
+    /// Why it is not known, in words.
+    pub fn logs_silent_for(&self, node: &NodeName) -> Result<(Duration, bool), String> {
+        let look = self.look(&Target::Own(self.cluster.clone()), ProbeKind::Logs);
+        match look {
+            Look::Fresh(Observation { seen: Seen::Healthy(Facts::Logs(logs)), sent, .. }) => {
+                let last = logs.silent_for.get(node);
+                Ok((*last.unwrap_or(&logs.listening_for) + self.now.since(*sent), last.is_some()))
+            }
+            _ => Err(look.unknown(ProbeKind::Logs).unwrap_or_default()),
         }
     }
 

@@ -89,6 +89,7 @@ impl Model {
             | ProbeKind::Canary
             | ProbeKind::Credentials
             | ProbeKind::Snapshots
+            | ProbeKind::Logs
             | ProbeKind::HypervisorHost
             | ProbeKind::HypervisorVm
             | ProbeKind::ClusterApi => {

@@ -93,6 +93,7 @@ impl Stage {
         for clause in clauses {
             match clause.split(' ').collect::<Vec<_>>().as_slice() {
                 ["vip"] => drop(own.sources.insert(ProbeKind::Vip)),
+                ["logs"] => drop(own.sources.insert(ProbeKind::Logs)),
                 ["snapshots"] => drop(own.sources.insert(ProbeKind::Snapshots)),
                 ["hypervisor"] => own.sources.extend(ProbeKind::HYPERVISOR),
                 ["others", "at", "work"] => own.sources.extend(ProbeKind::AT_WORK),
@@ -562,7 +563,9 @@ fn targets(cluster: &str, settings: &ClusterSettings, canaries: &[String]) -> Ve
     for &kind in &settings.sources {
         match kind {
             ProbeKind::Vip => targets.push((Target::Vip(cluster.clone()), kind)),
-            ProbeKind::Credentials | ProbeKind::Snapshots => targets.push((Target::Own(cluster.clone()), kind)),
+            ProbeKind::Credentials | ProbeKind::Snapshots | ProbeKind::Logs => {
+                targets.push((Target::Own(cluster.clone()), kind));
+            }
             ProbeKind::Canary => {}
             _ => targets.extend(settings.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),
         }

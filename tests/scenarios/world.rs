@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use defib_engine::observation::{
     Apiserver, BackOff, ClusterApi, Container, Credential, EtcdMember, EtcdMembers, EtcdStatus, Facts, Failure,
-    KernelLog, KubeletLog, NodeName, OomKill, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosServices,
-    Target, Vip, Why,
+    KernelLog, KubeletLog, Logs, NodeName, OomKill, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage,
+    TalosServices, Target, Vip, Why,
 };
 use defib_engine::time::{Tick, UnixMs};
 
@@ -108,6 +108,8 @@ struct Node {
     /// Of the other static pods.
     controller_manager: Option<bool>,
     scheduler: Option<bool>,
+    /// When the last line of its logs came, where they do not come any more; at the beginning: none ever did.
+    last_line: Option<Tick>,
 }
 
 impl World {
@@ -185,6 +187,15 @@ impl World {
         Ok(true)
     }
 
+    /// They are listened for from the beginning.
+    fn logs(&self, sent: Tick) -> Logs {
+        let last = |(name, node): (&NodeName, &Node)| {
+            let last = node.last_line.unwrap_or(sent);
+            (last > Tick(0)).then(|| (name.clone(), sent.since(last)))
+        };
+        Logs { listening_for: sent.since(Tick(0)), silent_for: self.nodes.iter().filter_map(last).collect() }
+    }
+
     fn set_credential(&mut self, what: &str, clause: &str, now: Tick) -> Result<bool, String> {
         let known = self.credentials.iter_mut().find(|credential| credential.what == what);
         let credential = known.ok_or_else(|| format!("we have no credential for {what}"))?;
@@ -248,6 +259,7 @@ impl World {
                 certificate_sha256: format!("certificate of {}", self.holder.0),
                 ..Vip::default()
             }),
+            (Target::Own(_), _) if kind == ProbeKind::Logs => Facts::Logs(self.logs(sent)),
             (Target::Own(_), _) if kind == ProbeKind::Snapshots => Facts::Snapshots(self.snapshots.clone()),
             (Target::Own(_), _) => Facts::Credentials(self.credentials.clone()),
             (_, Some(node)) => node.facts(kind, self, sent),
@@ -290,6 +302,7 @@ impl Node {
             kube_vip: None,
             controller_manager: Some(true),
             scheduler: Some(true),
+            last_line: None,
         }
     }
 
@@ -317,6 +330,9 @@ impl Node {
             ("cluster-api", _) if clause.ends_with(" paused") => {
                 self.marks.paused = clause.strip_suffix(" paused").map(str::to_owned);
             }
+            ("logs", "come") => self.last_line = None,
+            ("logs", "end") => self.last_line = Some(now),
+            ("logs", "never came") => self.last_line = Some(Tick(0)),
             ("machine", "unreachable" | "well") => self.unreachable = clause == "unreachable",
             ("machine", _) => return self.gauges.set_machine(&clause.split(' ').collect::<Vec<_>>(), now),
             ("containerd", state) => drop(self.services.insert("containerd", talos_word(state)?)),
@@ -497,6 +513,7 @@ impl Node {
             ProbeKind::ClusterApi => Facts::ClusterApi(self.marks.clone()),
             ProbeKind::Credentials
             | ProbeKind::Snapshots
+            | ProbeKind::Logs
             | ProbeKind::Canary
             | ProbeKind::HypervisorHost
             | ProbeKind::HypervisorVm => Facts::Canary,

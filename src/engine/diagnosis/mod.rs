@@ -42,6 +42,7 @@ pub static ALL: &[&Rule] = &[
     &machine::kubelet_down::RULE,
     &machine::kubelet_wedged::RULE,
     &machine::watchdog_off::RULE,
+    &machine::logs_not_shipped::RULE,
     &etcd::slow_disk::RULE,
     &etcd::starved::RULE,
     &etcd::member_down::RULE,

@@ -2,8 +2,10 @@
 //!
 //! Everything here is one look. What needs two (a rate, a quantile over a window) is `window`'s and `quantile`'s.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::NodeName;
 use crate::time::UnixMs;
 
 /// Who is in an etcd cluster, as one member has it in its own store.
@@ -204,4 +206,13 @@ pub struct Snapshot {
     pub at: UnixMs,
     /// The size of its file.
     pub bytes: u64,
+}
+
+/// The lines that machines send us of their logs (Talos's `machine.logging`): not what they say, but that they come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logs {
+    /// For how long they have been listened for, when this was asked.
+    pub listening_for: Duration,
+    /// How long ago the last line came from each node, when this was asked; a node that never sent one is not among them.
+    pub silent_for: BTreeMap<NodeName, Duration>,
 }

@@ -13,8 +13,8 @@ use defib_engine::ledger::Reservation;
 use defib_engine::maintenance::Maintenance;
 use defib_engine::observation::{
     Apiserver, BackOff, ClusterApi, Container, CpuTimes, Credential, Disk, EtcdMember, EtcdMembers, EtcdMetrics,
-    EtcdStatus, Facts, Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Observation, OomKill,
-    Path, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip,
+    EtcdStatus, Facts, Failure, Filesystem, Histogram, HypervisorHost, KernelLog, KubeletLog, Logs, Observation,
+    OomKill, Path, ProbeKind, Seen, Service, Snapshot, Snapshots, Stage, TalosMachine, TalosServices, Target, Vip,
     VirtualMachine, VmState, Why,
 };
 use defib_engine::playbook::{ActionClass, Limit};
@@ -31,7 +31,7 @@ variants! {
     Path { Direct, Vip, Talos, Hypervisor, Own, Outside }
     ProbeKind {
         TalosServices, TalosContainers, TalosKubeletLog, TalosMachine, TalosDmesg, EtcdStatus, EtcdReadSerializable,
-        EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Snapshots, Canary,
+        EtcdReadLinearizable, EtcdMembers, EtcdMetrics, Apiserver, Vip, Credentials, Snapshots, Logs, Canary,
         HypervisorHost, HypervisorVm, TalosStage, ClusterApi,
     }
     Seen { Healthy(facts), Unhealthy(failure), Unknown(why) }
@@ -44,7 +44,7 @@ variants! {
     Facts {
         TalosServices(facts), TalosContainers(facts), TalosKubeletLog(facts), TalosDmesg(facts), EtcdStatus(facts), EtcdRead { took },
         EtcdMembers(facts), EtcdMetrics(facts), TalosMachine(facts), Apiserver(facts), Vip(facts), Credentials(facts),
-        Snapshots(facts), Canary, HypervisorHost(facts), HypervisorVm(facts), TalosStage(facts), ClusterApi(facts),
+        Snapshots(facts), Logs(facts), Canary, HypervisorHost(facts), HypervisorVm(facts), TalosStage(facts), ClusterApi(facts),
     }
     VmState { Running, Stopped, Paused, IoError, Other(word) }
     Event {
@@ -100,6 +100,7 @@ fields! {
     Credential { what, not_after, problem, groups, names_vip }
     Snapshots { every, newest, failed }
     Snapshot { at, bytes }
+    Logs { listening_for, silent_for }
     ObserverHealth { late, pause_file }
     Command { id, by, ask }
     Recover { cluster, playbook, node, plan, waive_for, pass_limits }

@@ -74,15 +74,18 @@ fn hypervisor() -> Vec<Event> {
     vms.into_iter().chain([host, stage, marks]).collect()
 }
 
-/// What the folder of a schedule would tell: the model has none.
-fn snapshots() -> Event {
-    use defib_engine::observation::{Facts, Observation, Path, Seen, Snapshot, Snapshots, Target};
+/// What the folder of a schedule and a listener for logs would tell: the model has neither.
+fn where_set_up() -> [Event; 2] {
+    use defib_engine::observation::{Facts, Logs, Observation, Path, Seen, Snapshot, Snapshots, Target};
     let newest = Some(Snapshot { at: UnixMs(1_771_286_400_000), bytes: 40_000_000 });
     let facts =
         Snapshots { every: std::time::Duration::from_secs(3_600), newest, failed: Some("the disk is full".to_owned()) };
-    let (target, kind, seen) =
-        (Target::Own(CLUSTER.to_owned()), ProbeKind::Snapshots, Seen::Healthy(Facts::Snapshots(facts)));
-    Event::Observed(Observation { target, path: Path::Own, kind, sent: Tick(1_000), at: Tick(1_002), seen })
+    let silent_for = [("cp1".to_owned(), std::time::Duration::from_millis(1_500))].into();
+    let logs = Logs { listening_for: std::time::Duration::from_secs(60), silent_for };
+    [(ProbeKind::Snapshots, Facts::Snapshots(facts)), (ProbeKind::Logs, Facts::Logs(logs))].map(|(kind, facts)| {
+        let (target, seen) = (Target::Own(CLUSTER.to_owned()), Seen::Healthy(facts));
+        Event::Observed(Observation { target, path: Path::Own, kind, sent: Tick(1_000), at: Tick(1_002), seen })
+    })
 }
 
 fn read(bytes: &[u8]) -> Result<Recording, RecordingError> {
@@ -118,7 +121,7 @@ fn recording() -> Vec<u8> {
 #[test]
 fn every_event_comes_back_as_it_was() {
     let mut events = events();
-    events.extend(hypervisor().into_iter().chain([snapshots()]));
+    events.extend(hypervisor().into_iter().chain(where_set_up()));
     for kind in ProbeKind::ALL {
         let has = |event: &&Event| matches!(event, Event::Observed(seen) if seen.kind == kind);
         assert!(events.iter().any(|event| has(&event)), "nothing was asked by {}", kind.name());

@@ -8,6 +8,7 @@ pub(super) mod frozen;
 pub(super) mod host_starved;
 pub(super) mod kubelet_down;
 pub(super) mod kubelet_wedged;
+pub(super) mod logs_not_shipped;
 pub(super) mod memory_short;
 pub(super) mod runtime_unhealthy;
 pub(super) mod unreachable;
