@@ -150,7 +150,9 @@ pub(crate) fn status(status: &Status, at: Tick) -> Vec<String> {
     }
     if let Some(one) = &status.restoration {
         let from = one.from.as_ref().map_or_else(|why| format!("from nobody: {why}"), |node| format!("from {node}"));
-        lines.push(line(at, "restore", &format!("{from}; {} voters missing: {}", one.missing, one.mute.join(", "))));
+        let needed =
+            if one.missing == 1 { "1 voter more is".to_owned() } else { format!("{} voters more are", one.missing) };
+        lines.push(line(at, "restore", &format!("{from}; {needed} needed for quorum; mute: {}", one.mute.join(", "))));
         for copy in &one.copies {
             let told = copy.told.map_or_else(|| "never heard".to_owned(), |(index, _)| format!("index {index}"));
             lines.push(line(at, "copy", &format!("{} {told}, source {}", copy.node, copy.source.name())));
