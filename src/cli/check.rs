@@ -11,7 +11,7 @@ use defib_engine::settings::Settings;
 use defib_engine::status::Status;
 use tokio::task::JoinSet;
 
-use super::{Exit, Output, known, out, out_json, runtime};
+use super::{Exit, Output, known, out, out_json, real, runtime};
 use crate::api::{self, Report, Verdict};
 use crate::clock::Clock;
 use crate::compose;
@@ -41,6 +41,9 @@ impl Typed {
 }
 
 pub(super) fn main(typed: &Typed, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
+    if let Err(exit) = real(&config) {
+        return exit;
+    }
     if let Some(name) = &typed.cluster {
         if let Err(exit) = known(name, &config) {
             return exit;

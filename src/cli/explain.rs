@@ -1,12 +1,13 @@
 //! `defib explain`: why it acts, or why it holds: the root and its chain of causes, and every check with its figures.
 //!
-//! The daemon is asked, for only it knows since when. Without one, one look is explained, and said to be one.
+//! The daemon is asked, for only it knows since when. Without one, one look is explained, and said to be one; of a
+//! rehearsal that is over nothing is: there is nobody to look at.
 
 use defib_engine::playbook::Playbook;
 
 use super::call::{CallError, Caller, unreached};
 use super::recover::plan::{self, Wanted};
-use super::{Exit, Output, check, error_line, known, out, out_json, runtime};
+use super::{Exit, Output, check, error_line, known, out, out_json, real, runtime};
 use crate::api::{Answer, Named, Offer, Plan, State, Verdict};
 use crate::config::Config;
 use crate::journal;
@@ -66,6 +67,9 @@ pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> E
     let mut explained = match runtime.block_on(ask(typed, &Caller::new(&config.journal))) {
         Ok(explained) => explained,
         Err(error @ CallError::Absent(_)) if journal::holder(&config.journal).is_none() => {
+            if let Err(exit) = real(&config) {
+                return exit;
+            }
             error_line(&format!("defib: {error}; what follows was seen once, by one look"));
             if typed.all {
                 error_line("defib: what every playbook would do is not in it: `defib recover --dry-run --all` tells");

@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use defib_engine::playbook::Playbook;
 
 use crate::config::{self, Cluster, Config};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Reader};
 use crate::playbook as playbooks;
 pub use exit::Exit;
 
@@ -203,6 +203,20 @@ fn known(name: &str, config: &Config) -> Result<(), Exit> {
         return Ok(());
     }
     error_line(&format!("defib: no cluster {name} in {}; it has {}", config.file.display(), names.join(", ")));
+    Err(Exit::Misuse)
+}
+
+/// Complains about a configuration whose journal is a rehearsal's: its addresses are nobody's, and what answered there would be
+/// taken for the model.
+fn real(config: &Config) -> Result<(), Exit> {
+    if !Reader::open(&config.journal).is_ok_and(|reader| reader.is_model()) {
+        return Ok(());
+    }
+    let (file, journal) = (config.file.display(), config.journal.display());
+    error_line(&format!(
+        "defib: MODEL: {journal} is a rehearsal's journal, so no cluster in {file} is real: nothing is asked and nothing is done; \
+         how it went: defib --config {file} history; one that goes on answers: defib rehearse STORY --keep"
+    ));
     Err(Exit::Misuse)
 }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::call::{CallError, Caller, held, unreached};
-use super::{Exit, Output, complain, error_line, known_node, out, out_json, runtime, the_one};
+use super::{Exit, Output, complain, error_line, known_node, out, out_json, real, runtime, the_one};
 use crate::api::{self, Answer, Offer, Said, State, Verdict};
 use crate::config::{Cluster, Config, Mode};
 use crate::daemon::{self, DaemonError};
@@ -134,6 +134,9 @@ pub(super) fn main(typed: Typed, mut config: Config, playbooks: Vec<Playbook>) -
             Err(error @ CallError::Absent(_)) => match journal::holder(&config.journal) {
                 Some(_) => unreached(&error, &config),
                 None => {
+                    if let Err(exit) = real(&config) {
+                        return exit;
+                    }
                     config.clusters.retain(|one| one.name == cluster);
                     alone(&typed, &caller, &cluster, config, playbooks).await
                 }

@@ -1,7 +1,8 @@
 //! `defib rehearse`: an outage played against a modelled cluster, with the whole program: on any system, without root.
 //!
 //! Every screen says that it is a model: the lines, the page, the JSON, and what `status`, `history` and `explain` say of its
-//! journal, and `replay` of its recordings. Left out: everything that could reach a real cluster.
+//! journal, and `replay` of its recordings; what would look for itself, or act, says it and refuses. Left out: everything that could
+//! reach a real cluster.
 
 mod sieve;
 mod verdict;
@@ -63,7 +64,8 @@ pub(super) struct Typed {
     /// Chance: the same number gives the same rehearsal
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Keep the journal in this folder, for status, history and explain; it must be empty, or not be there
+    /// Keep the journal in this folder, for status and history, and for explain while it goes on; it must be empty, or not be
+    /// there
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
     /// Serve the dashboard here; with --keep on a free port where it is left out
@@ -351,7 +353,7 @@ impl Drop for Folder {
 fn configuration(typed: &Typed, armed: &[&str]) -> Result<String, String> {
     let mode = if typed.mode == May::Act { "act" } else { "observe" };
     let mut text = format!(
-        "# Written by `defib rehearse`: the way to a model's journal, for status, history and explain. Nothing in it is real.\n\
+        "# Written by `defib rehearse`: the way to a model's journal, for status and history, and for explain while it goes on. Nothing in it is real.\n\
          mode: {mode}\njournal: .\n"
     );
     if let Some(playbooks) = &typed.playbooks {

@@ -96,6 +96,26 @@ fn what_reads_a_rehearsals_journal_says_that_it_is_a_model_and_nothing_runs_on_i
         let value: Value = serde_json::from_str(&defib(&arguments).1).unwrap();
         assert_eq!(value["model"], true, "{arguments:?}");
     }
+    // What would look for itself, or act, says that there is nobody, and asks nobody.
+    let refused: [&[&str]; 6] = [
+        &["check"],
+        &["check", "--output", "json"],
+        &["explain"],
+        &["explain", "model", "--all", "--output", "json"],
+        &["recover", "--dry-run"],
+        &["recover", "--yes", "--playbook", "restart-kubelet", "--node", "cp1", "--output", "json"],
+    ];
+    let rows = || serde_json::from_str::<Value>(&defib(&["history", "--output", "json"]).1).unwrap();
+    let before = rows();
+    for arguments in refused {
+        let (code, said, complained) = defib(arguments);
+        assert_eq!((code, said.as_str()), (2, ""), "{arguments:?}: {complained}");
+        for word in ["MODEL", name, "nothing is done", "history", "defib rehearse"] {
+            assert!(complained.contains(word), "{arguments:?} {word}: {complained}");
+        }
+        assert!(!complained.contains("one look"), "{arguments:?}: {complained}");
+    }
+    assert_eq!(rows(), before, "nothing was written");
     let (code, _, complained) = defib(&["run"]);
     assert!(code == 2 && complained.contains("a rehearsal's"), "{code}: {complained}");
     let (code, _, complained) = said(
