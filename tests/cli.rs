@@ -315,6 +315,23 @@ fn recover_that_sees_nothing_cannot_tell_with_a_daemon_and_without() {
 }
 
 #[test]
+fn rows_that_are_not_understood_are_named_by_number() {
+    let stage = Stage::new();
+    stage.daemon().end();
+    let before = stage.json(&["history", "--output", "json"]).1["records"].as_array().unwrap().clone();
+    let newest = before.last().unwrap()["seq"].as_i64().unwrap();
+    let journal = rusqlite::Connection::open(stage.journal().join("journal.sqlite")).unwrap();
+    journal.execute("UPDATE record SET body = '{' WHERE seq = ?1", [newest]).unwrap();
+    drop(journal);
+    for output in ["text", "json"] {
+        let (code, _, complained) = stage.run(&["history", "--output", output]);
+        let named = format!("were not understood: 1 of `record` (seq {newest})");
+        assert!(code == 0 && complained.contains(&named), "{output}: {complained}");
+        assert!(complained.contains(stage.journal().to_str().unwrap()), "{output}: {complained}");
+    }
+}
+
+#[test]
 fn every_playbook_is_accounted_for_where_all_is_asked_for() {
     let stage = Stage::new();
     let names = |list: &Value| -> Vec<String> {

@@ -36,8 +36,11 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
         Err(error) => return unread(&error),
     };
     records.rows.reverse();
-    if records.bad + intents.bad > 0 {
-        error_line(&format!("defib: {} rows of the journal were not understood", records.bad + intents.bad));
+    let bad = [records.bad.words("record", "seq"), intents.bad.words("intent", "rowid")];
+    let bad: Vec<String> = bad.into_iter().flatten().collect();
+    if !bad.is_empty() {
+        let journal = config.journal.display();
+        error_line(&format!("defib: rows of the journal in {journal} were not understood: {}", bad.join(", ")));
     }
     if typed.output == Output::Json {
         let ours = |cluster: &str| typed.cluster.as_deref().is_none_or(|name| name == cluster);

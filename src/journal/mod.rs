@@ -26,7 +26,7 @@ mod tests;
 
 pub use error::JournalError;
 pub use lock::holder;
-pub use reader::{Page, Reader, Wanted};
+pub use reader::{Bad, Page, Reader, Wanted};
 pub use row::{Boot, Ended, IntentRow, NewRecord, Outcome, RECORD_VERSION, RecordRow, WriteBatch};
 pub use store::{Journal, Opened};
 

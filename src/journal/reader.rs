@@ -17,6 +17,8 @@ use super::schema;
 
 /// A page never has more rows than this, whatever was asked for.
 const ROWS_MAX: usize = 100_000;
+/// Rows that were not understood are counted, and so many of them named.
+const BAD_NAMED_MAX: usize = 5;
 /// How long a writer's checkpoint or recovery is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -34,7 +36,33 @@ pub struct Page<T> {
     pub rows: Vec<T>,
     /// Rows that were not understood: a newer version, a damaged body. Records among them are left out; an intent with
     /// an outcome that is no known word is shown as *unknown*.
-    pub bad: u64,
+    pub bad: Bad,
+}
+
+/// Rows that were not understood: how many, and where the newest of them lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bad {
+    /// How many.
+    pub count: u64,
+    /// The numbers of the newest five, the newest first: a record's `seq`, an intent's `rowid`.
+    pub newest: Vec<i64>,
+}
+
+impl Bad {
+    fn note(&mut self, number: i64) {
+        self.count += 1;
+        if self.newest.len() < BAD_NAMED_MAX {
+            self.newest.push(number);
+        }
+    }
+
+    /// `2 of \`record\` (seq 7, 4)`; none where all were understood.
+    #[must_use]
+    pub fn words(&self, table: &str, number: &str) -> Option<String> {
+        let newest: Vec<String> = self.newest.iter().map(ToString::to_string).collect();
+        let more = if self.count > newest.len() as u64 { ", …" } else { "" };
+        (self.count > 0).then(|| format!("{} of `{table}` ({number} {}{more})", self.count, newest.join(", ")))
+    }
 }
 
 /// Which records are read.
@@ -128,7 +156,7 @@ impl Reader {
             values.push(Value::Integer(since_ms));
         }
         let limit = limit.min(ROWS_MAX);
-        let query = format!("SELECT {RECORD_COLUMNS} FROM record WHERE {filter} ORDER BY seq DESC LIMIT {limit}");
+        let query = format!("SELECT {RECORD_COLUMNS}, seq FROM record WHERE {filter} ORDER BY seq DESC LIMIT {limit}");
         self.page(&query, values, |row| row::record(row).map(|record| (record, true)))
     }
 
@@ -138,7 +166,7 @@ impl Reader {
     /// What SQLite says.
     pub fn intents(&self, limit: usize) -> Result<Page<IntentRow>, JournalError> {
         let limit = limit.min(ROWS_MAX);
-        let query = format!("SELECT {INTENT_COLUMNS} FROM intent ORDER BY rowid DESC LIMIT {limit}");
+        let query = format!("SELECT {INTENT_COLUMNS}, rowid FROM intent ORDER BY rowid DESC LIMIT {limit}");
         self.page(&query, Vec::new(), |row| row::intent(row).map(|(intent, sound)| (Some(intent), sound)))
     }
 
@@ -153,7 +181,7 @@ impl Reader {
         Ok(Reader { connection: immutable(&file)?, file })
     }
 
-    /// `read` gives the row where it can be shown at all, and whether it was sound.
+    /// `read` gives the row where it can be shown at all, and whether it was sound; the last column is the row's number.
     fn page<T>(
         &self,
         query: &str,
@@ -162,11 +190,14 @@ impl Reader {
     ) -> Result<Page<T>, JournalError> {
         let failed = JournalError::sqlite("read", &self.file);
         let mut statement = self.connection.prepare(query).map_err(&failed)?;
+        let number = statement.column_count().saturating_sub(1);
         let mut found = statement.query(params_from_iter(values)).map_err(&failed)?;
-        let mut page = Page { rows: Vec::new(), bad: 0 };
+        let mut page = Page { rows: Vec::new(), bad: Bad::default() };
         while let Some(row) = found.next().map_err(&failed)? {
             let (shown, sound) = read(row).unwrap_or((None, false));
-            page.bad += u64::from(!sound || shown.is_none());
+            if !sound || shown.is_none() {
+                page.bad.note(row.get(number).unwrap_or_default());
+            }
             page.rows.extend(shown);
         }
         Ok(page)

@@ -453,9 +453,13 @@ fn bad_rows_are_counted_and_an_intent_stays_spent() {
     assert_eq!((opened.bad_rows, opened.intents_recent[0].outcome), (1, Some(Outcome::Unknown)));
     let reader = Reader::open(folder.path()).unwrap();
     let page = reader.recent_records(10, None, &[]).unwrap();
-    assert_eq!((page.bad, page.rows.len()), (4, 1));
+    assert_eq!((&page.bad, page.rows.len()), (&Bad { count: 4, newest: vec![4, 3, 2, 1] }, 1));
+    assert_eq!(page.bad.words("record", "seq").unwrap(), "4 of `record` (seq 4, 3, 2, 1)");
     let page = reader.intents(10).unwrap();
-    assert_eq!((page.bad, page.rows[0].outcome), (1, Some(Outcome::Unknown)));
+    assert_eq!((&page.bad, page.rows[0].outcome), (&Bad { count: 1, newest: vec![1] }, Some(Outcome::Unknown)));
+    assert_eq!(Bad::default().words("record", "seq"), None);
+    let many = Bad { count: 9, newest: vec![9, 8, 7, 6, 5] };
+    assert_eq!(many.words("record", "seq").unwrap(), "9 of `record` (seq 9, 8, 7, 6, 5, …)");
 }
 
 #[test]

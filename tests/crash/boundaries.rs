@@ -47,7 +47,7 @@ fn killed_at_every_batch_it_repeats_nothing_and_refills_nothing() {
 /// What holds at every moment: the journal can be read; every call was reserved before, once; two an hour at most.
 fn check(folder: &Path, crash: &str) {
     let intents = Reader::open(folder).unwrap().intents(100).unwrap();
-    assert_eq!(intents.bad, 0, "{crash}");
+    assert_eq!(intents.bad.count, 0, "{crash}");
     assert!(intents.rows.len() <= 2, "{crash}: {} reservations within an hour", intents.rows.len());
     let reserved: BTreeSet<String> = intents.rows.iter().map(|intent| intent.step.clone()).collect();
     let called = std::fs::read_to_string(folder.join("calls")).unwrap_or_default();
