@@ -13,16 +13,34 @@ mod scenarios;
 #[path = "bad_input/targets.rs"]
 mod targets;
 
+use std::alloc::System;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use defib::model::lottery::Lottery;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use targets::TARGETS;
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What is counted is the whole process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// So many mutations of each kind of input are handed in.
 const ROUNDS: u64 = 150;
 /// And each is so long at most.
 const BYTES_MAX: usize = 64 * 1024;
+
+/// A reader of an input takes from the allocator, all in all, so many times the input's length at most: 36 times was the most that
+/// was seen, for rows that are written into a journal ten times each.
+const TAKEN_FACTOR_MAX: usize = 48;
+/// And so much whatever its length: buffers, and what was read before the input.
+const TAKEN_BYTES_MAX: usize = 1024 * 1024;
 
 /// What parsers stumble over.
 const TOKENS: [&str; 24] = [
@@ -104,6 +122,7 @@ fn tried(name: &str, target: fn(&[u8]), bytes: &[u8], what: &str) {
 
 #[test]
 fn no_input_makes_it_panic_and_every_mistake_has_its_place() {
+    let _alone = alone();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (seed, rounds) = (number("SEED").unwrap_or(since), number("ROUNDS").unwrap_or(ROUNDS));
@@ -127,14 +146,35 @@ fn no_input_makes_it_panic_and_every_mistake_has_its_place() {
     }
 }
 
+/// Everything that was asked of the allocator while one input was read, given back meanwhile or not: no more was ever held at once.
+/// What SQLite takes for itself is not in it: it does not ask this allocator.
+fn taken(name: &str, target: fn(&[u8]), bytes: &[u8], what: &str) -> usize {
+    let before = Region::new(COUNTED);
+    tried(name, target, bytes, what);
+    before.change().bytes_allocated
+}
+
 #[test]
 fn nothing_grows_without_bound() {
+    let _alone = alone();
     let long = [b'a', b'\n', 0, 0xff].map(|byte| vec![byte; 2 * 1024 * 1024]);
     let deep = ["[", "{", "- ", "? ", "{a: ", "{\"a\":", "a:\n ", "\"", "&a *a "]
         .map(|open| open.repeat(100_000).into_bytes());
     for (name, target) in TARGETS {
+        // What is made once is not this input's.
+        target(b"");
         for (number, bytes) in long.iter().chain(&deep).enumerate() {
-            tried(name, target, bytes, &format!("long input {number}"));
+            let taken = taken(name, target, bytes, &format!("long input {number}"));
+            let most = TAKEN_FACTOR_MAX * bytes.len() + TAKEN_BYTES_MAX;
+            assert!(taken <= most, "{name}, long input {number}: {} bytes took {taken}, more than {most}", bytes.len());
         }
     }
+}
+
+#[test]
+fn what_is_taken_is_counted() {
+    let _alone = alone();
+    let hoards: fn(&[u8]) = |bytes| drop(bytes.to_vec());
+    let taken = taken("hoards", hoards, &[0; 4096], "as it is");
+    assert!((4096..8192).contains(&taken), "{taken}");
 }

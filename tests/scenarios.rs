@@ -49,6 +49,14 @@ fn a_scenario_says_what_it_is_for() {
     assert!(play("> cluster prod: cp1\n").is_err_and(|why| why.contains("sentence of purpose")));
 }
 
+#[test]
+fn what_is_missing_at_the_end_has_the_last_line_as_its_place() {
+    let without = "line 3: it ends without an input line: one begins with `> `";
+    assert_eq!(play("# A purpose.\n\n# And no more.\n"), Err(without.to_owned()));
+    let text = "# A mistake.\n\n> cluster prod: cp1\n> next step: never reports\n> run 1s\n";
+    assert_eq!(play(text), Err("line 5: it ends here, and no step came after `next step`".to_owned()));
+}
+
 fn read(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }

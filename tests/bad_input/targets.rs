@@ -4,7 +4,7 @@
 //! Shared by `tests/bad_input.rs`, which mutates good input by seed in every test run, and by `tests/fuzz`, which goes on
 //! for as long as it is let.
 
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -12,8 +12,8 @@ use defib::client::talos::CredentialError;
 use defib::client::tls::Files;
 use defib::client::{certificate, talos};
 use defib::daemon::replay;
-use defib::journal::recording::Recording;
-use defib::journal::{Journal, JournalError, Reader, account};
+use defib::journal::recording::{Recording, RecordingError};
+use defib::journal::{Bad, Journal, JournalError, Reader, account};
 use defib::observe::klog;
 use defib::promtext::Scanner;
 use defib::report::line;
@@ -99,11 +99,11 @@ fn a_configuration(bytes: &[u8]) {
 }
 
 fn a_scenario(bytes: &[u8]) {
-    if let Err(why) = crate::scenarios::play(&String::from_utf8_lossy(bytes)) {
-        assert!(why.starts_with("line ") || !why.contains('\n'), "{why}");
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(why) = crate::scenarios::play(&text) {
         let place = why.strip_prefix("line ").and_then(|rest| rest.split_once(':')?.0.parse::<usize>().ok());
-        let lines = String::from_utf8_lossy(bytes).lines().count().max(1);
-        assert!(place.is_none_or(|line| (1..=lines).contains(&line)), "{lines} lines: {why}");
+        let lines = text.lines().count().max(1);
+        assert!(place.is_some_and(|line| (1..=lines).contains(&line)), "{lines} lines: {why}");
     }
 }
 
@@ -112,15 +112,17 @@ fn a_recording(bytes: &[u8]) {
     let mut sealed = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         let text = line.splitn(2, |byte| *byte == b' ').nth(1).unwrap_or(line);
-        let sum = digest(&SHA256, text);
-        let sum: String = sum.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        sealed.extend_from_slice(format!("{sum} ").as_bytes());
+        digest(&SHA256, text).as_ref().iter().take(8).for_each(|byte| write!(sealed, "{byte:02x}").unwrap());
+        sealed.push(b' ');
         sealed.extend_from_slice(text);
         sealed.push(b'\n');
     }
     for bytes in [bytes, &sealed] {
         match Recording::from(BufReader::new(bytes), Path::new("r.recording")) {
-            Err(error) => printable(&error.to_string()),
+            Err(error) => {
+                printable(&error.to_string());
+                within_lines(&error, bytes);
+            }
             Ok(recording) => {
                 let texts: Vec<_> = recording.header.playbooks.iter().map(|(name, text)| (&**name, &**text)).collect();
                 if let Ok(playbooks) = playbook::load_recorded(&texts, None) {
@@ -129,6 +131,23 @@ fn a_recording(bytes: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// A damaged line is named, and there is one of that number; what is no recording at all, or a later one, is told by its first.
+fn within_lines(error: &RecordingError, bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    match error {
+        RecordingError::Damaged { line, .. } => {
+            assert!((1..=lines).contains(line), "{lines} lines: {error}");
+            assert!(error.to_string().starts_with(&format!("r.recording:{line}: ")), "{error}");
+        }
+        RecordingError::Foreign { why, .. } => {
+            let (whole, first) = (["it is empty", "its first line has no end"], why.starts_with("line 1: "));
+            assert!(first || whole.contains(&why.as_str()) || why.ends_with(" bytes and no line"), "{error}");
+        }
+        RecordingError::Newer { .. } | RecordingError::TooLong(_) => {}
+        RecordingError::Unreadable(..) => panic!("bytes can be read: {error}"),
     }
 }
 
@@ -189,12 +208,21 @@ fn read_journal(folder: &Path) {
     if let Ok(reader) = Reader::open(folder) {
         let _ = reader.is_model();
         if let Ok(records) = reader.recent_records(100, None, &[]) {
+            bad_rows_are_named(&records.bad);
             for row in &records.rows {
                 let _ = line::of_row(row);
             }
         }
-        let _ = reader.intents(100);
+        if let Ok(intents) = reader.intents(100) {
+            bad_rows_are_named(&intents.bad);
+        }
     }
+}
+
+/// Every row that was not understood, up to five.
+fn bad_rows_are_named(bad: &Bad) {
+    assert_eq!(bad.newest.len() as u64, bad.count.min(5));
+    assert_eq!(bad.words("record", "seq").is_some(), bad.count > 0);
 }
 
 /// A journal that is whole, and whose rows say anything: `kind`, a blank, and a body, one a line. The body stands in a row of

@@ -27,8 +27,8 @@ pub(crate) fn play(text: &str) -> Result<String, String> {
         };
         output.push(lines.map_err(|why| format!("line {}: {why}", input.line))?);
     }
-    if let Some(stage) = &stage {
-        stage.end()?;
+    if let (Some(stage), Some(last)) = (&stage, script.inputs.last()) {
+        stage.end().map_err(|why| format!("line {}: it ends here, and {why}", last.line))?;
     }
     Ok(script.with_output(&output))
 }

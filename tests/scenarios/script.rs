@@ -45,7 +45,7 @@ impl Script {
             return Err("line 1: a scenario opens with a sentence of purpose, as a `# ` comment".to_owned());
         }
         if script.inputs.is_empty() {
-            return Err("no input line: one begins with `> `".to_owned());
+            return Err(format!("line {}: it ends without an input line: one begins with `> `", text.lines().count()));
         }
         Ok(script)
     }
