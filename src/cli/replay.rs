@@ -1,23 +1,26 @@
 //! `defib replay`: what would have been done, had the playbooks or their limits been others.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use defib_engine::diagnosis;
 use defib_engine::playbook::Playbook;
-use defib_engine::settings::{Mode, Settings};
+use defib_engine::settings::{Disruptive, Mode, Settings};
 use defib_engine::threshold::Thresholds;
 use defib_engine::time::{Human, Now};
 use serde_json::{Value, json};
 
 use super::{Exit, Output, complain, error_line, out, out_json};
 use crate::api::MODEL;
-use crate::config::set_threshold;
+use crate::config::{set_disruptive, set_threshold};
 use crate::daemon::replay::{self, Decision, Difference, Played};
 use crate::journal::recording::{Header, Intended, Recording};
 use crate::playbook;
 use crate::report::{wall, wrap};
 use crate::yaml::suggestion;
 
+/// The limit on machines taken down, as the configuration names it.
+const DISRUPTIVE: &str = "disruptive";
 /// How wide each of two decisions is that stand beside one another.
 const COLUMN: usize = 48;
 
@@ -25,7 +28,8 @@ const COLUMN: usize = 48;
 #[command(after_help = "Examples:\n  \
     defib replay /var/lib/defib/recordings/prod-I-7-20260217T031500Z.recording\n  \
     defib replay prod-I-7-*.recording --playbooks mine/\n  \
-    defib replay prod-I-7-*.recording --set restart-kubelet.per-cluster='1 per 6h' --set restart-kubelet.for=2m\n  \
+    defib replay prod-I-7-*.recording --set restart-kubelet.per-cluster='2 per 6h' --set restart-kubelet.for=2m\n  \
+    defib replay prod-I-7-*.recording --set disruptive.per-node='1 per 24h'\n  \
     defib replay prod-I-7-*.recording --set etcd-slow-disk.fsync-from=50ms\n  \
     defib replay prod-I-7-*.recording --mode act --arm restart-kubelet\n\n\
     Exit codes: 0 no action differs, 1 one does, 2 misuse, or a file that cannot be read")]
@@ -35,8 +39,9 @@ pub(super) struct Typed {
     /// A folder of playbooks that add to the recorded ones, or replace those of the same name
     #[arg(long, value_name = "DIR")]
     playbooks: Option<PathBuf>,
-    /// Change one figure: of a playbook (for, per-node, per-cluster, cooldown, veto) or of a finding (its thresholds,
-    /// opens-after, closes-after), written as in their files
+    /// Change one figure: of a playbook (for, per-node, per-cluster, cooldown, veto), of a finding (its thresholds,
+    /// opens-after, closes-after) or of disruptive, the limit on machines taken down (per-node, per-fleet), written as in their
+    /// files; a playbook that could not be read so is refused here, too
     #[arg(long, value_name = "NAME.KEY=VALUE")]
     set: Vec<String>,
     /// The mode, in place of the recorded one
@@ -94,12 +99,17 @@ fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Settings, Vec<St
         }
     }
     let mut thresholds = header.settings.0.thresholds.clone();
+    let mut disruptive = header.settings.0.disruptive.clone();
+    let armed: BTreeSet<String> = header.settings.0.armed.iter().chain(&typed.arm).cloned().collect();
+    let before = unfit(&playbooks, &armed, &thresholds);
     for wish in &typed.set {
-        match set(wish, &mut playbooks, &mut thresholds) {
+        match set(wish, &mut playbooks, &mut thresholds, &mut disruptive) {
             Ok(change) => changes.push(change),
             Err(problem) => problems.push(problem),
         }
     }
+    // What was recorded was in force, whatever is asked of a file today.
+    problems.extend(unfit(&playbooks, &armed, &thresholds).into_iter().filter(|one| !before.contains(one)));
     let names: Vec<&str> = playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
     problems.extend(typed.arm.iter().filter(|name| !names.contains(&name.as_str())).map(|name| unknown(name, &names)));
     let misfits =
@@ -109,7 +119,9 @@ fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Settings, Vec<St
         return Err(problems);
     }
     let mut settings = replay::settings(header, playbooks);
-    settings.clusters.values_mut().for_each(|cluster| cluster.thresholds = thresholds.clone());
+    for cluster in settings.clusters.values_mut() {
+        (cluster.thresholds, cluster.disruptive) = (thresholds.clone(), disruptive.clone());
+    }
     if let Some(mode) = typed.mode.filter(|mode| *mode != header.mode) {
         changes.push(format!("mode {mode} in place of {}", header.mode));
         settings.mode = mode;
@@ -124,12 +136,33 @@ fn changed(typed: &Typed, header: &Header) -> Result<(Settings, Settings, Vec<St
     Ok((replay::settings(header, recorded), settings, changes))
 }
 
+/// What the lint says of the playbooks as they stand now: of one that is armed by the cluster's thresholds, as a configuration is
+/// read.
+fn unfit(playbooks: &[Playbook], armed: &BTreeSet<String>, thresholds: &Thresholds) -> Vec<String> {
+    let usual = Thresholds::default();
+    let of = |playbook: &Playbook| {
+        let name = playbook.name.clone();
+        let thresholds = if armed.contains(&name) { thresholds } else { &usual };
+        playbook::misfits(playbook, thresholds).into_iter().map(move |why| format!("defib: --set {name}: {why}"))
+    };
+    playbooks.iter().flat_map(of).collect()
+}
+
 /// Changes one figure, and says so.
-fn set(wish: &str, playbooks: &mut [Playbook], thresholds: &mut Thresholds) -> Result<String, String> {
+fn set(
+    wish: &str,
+    playbooks: &mut [Playbook],
+    thresholds: &mut Thresholds,
+    disruptive: &mut Disruptive,
+) -> Result<String, String> {
     let parts = wish.split_once('=').and_then(|(path, value)| Some((path.rsplit_once('.')?, value)));
     let Some(((name, key), value)) = parts else {
         return Err(format!("defib: --set {wish:?} is not NAME.KEY=VALUE, such as restart-kubelet.for=2m"));
     };
+    if name == DISRUPTIVE {
+        set_disruptive(disruptive, key, value).map_err(|problems| format!("defib: --set {problems}"))?;
+        return Ok(format!("{name}: {key} is {value}"));
+    }
     if let Some(rule) = diagnosis::rule(name) {
         set_threshold(thresholds, rule, key, value).map_err(|problem| format!("defib: --set {problem}"))?;
         return Ok(format!("{name}: {key} is {value}"));
@@ -145,7 +178,7 @@ fn set(wish: &str, playbooks: &mut [Playbook], thresholds: &mut Thresholds) -> R
 fn unknown(name: &str, names: &[&str]) -> String {
     let hint = suggestion(name, names.iter().copied());
     format!(
-        "defib: no playbook {name} in the recording, and no finding; there are the playbooks {}{hint}",
+        "defib: no playbook {name} in the recording, and no finding; there are {DISRUPTIVE} and the playbooks {}{hint}",
         names.join(", ")
     )
 }

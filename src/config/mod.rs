@@ -22,6 +22,7 @@ use defib_engine::settings::Disruptive;
 pub use defib_engine::settings::Mode;
 use defib_engine::threshold::Thresholds;
 pub use lifeline::{Kubeconfig, Lifeline};
+pub(crate) use read::set_disruptive;
 pub use read::{read, read_with};
 pub use snapshots::Schedule;
 pub use thresholds::set as set_threshold;

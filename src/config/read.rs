@@ -154,12 +154,33 @@ fn mode(walk: &Walk<'_>, map: &Map<'_>) -> Option<Mode> {
     walk.word(node.place, walk.text(node, "mode")?, "mode", find, ["observe", "ask", "act"].into_iter())
 }
 
+/// The keys of `disruptive`.
+const DISRUPTIVE: [&str; 2] = ["per-node", "per-fleet"];
+
 /// How often machines may be taken down; what is left out has its default.
 fn disruptive(walk: &Walk<'_>, node: &Node) -> Disruptive {
     let usual = Disruptive::default();
-    let Some(map) = walk.map(node, "disruptive", &["per-node", "per-fleet"]) else { return usual };
+    let Some(map) = walk.map(node, "disruptive", &DISRUPTIVE) else { return usual };
     let limit = |key: &str, usual| map.get(key).and_then(|node| limit(walk, node, key)).unwrap_or(usual);
     Disruptive { per_node: limit("per-node", usual.per_node), per_fleet: limit("per-fleet", usual.per_fleet) }
+}
+
+/// Changes one of these limits, written as in the file.
+///
+/// # Errors
+/// What is wrong with the key or the value.
+pub(crate) fn set_disruptive(disruptive: &mut Disruptive, key: &str, value: &str) -> Result<(), Problems> {
+    let file = format!("disruptive.{key}");
+    let walk = Walk::new(Path::new(&file), value);
+    let read = yaml::parse(&walk).and_then(|node| {
+        match key {
+            "per-node" => disruptive.per_node = limit(&walk, &node, key)?,
+            "per-fleet" => disruptive.per_fleet = limit(&walk, &node, key)?,
+            _ => walk.problem(node.place, format!("no figure {key}; there are {}", DISRUPTIVE.join(", "))),
+        }
+        Some(())
+    });
+    walk.end(read)
 }
 
 fn listen(walk: &Walk<'_>, node: &Node) -> Option<SocketAddr> {

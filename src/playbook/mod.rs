@@ -20,7 +20,7 @@ use defib_engine::playbook::{ActionClass, Playbook};
 use crate::yaml::{self, Place, Problem, Problems};
 
 pub(crate) use read::{limit, too_short};
-pub use read::{parse, set};
+pub use read::{misfits, parse, set};
 pub use schema::schema;
 
 /// The shipped playbooks by name, in the order in which they are considered.

@@ -100,13 +100,8 @@ fn document(walk: &Walk<'_>, recorded: bool) -> Option<(Playbook, Place, Place)>
     let otherwise = otherwise_node.and_then(|node| walk.name(node, "otherwise")).filter(|name| name != NOTIFY);
     if let (Some((limits, cooldown)), Some((verify, _))) = (&limits, &verify)
         && !recorded
-        && limits.cooldown < verify.at_most()
     {
-        let (pause, judged) = (Human(limits.cooldown), Human(verify.at_most()));
-        let text = format!(
-            "cooldown {pause} is shorter than {judged}, verify's within and steady-for: a run could follow one still judged"
-        );
-        walk.problem(*cooldown, text);
+        too_soon(limits, verify).into_iter().for_each(|why| walk.problem(*cooldown, why));
     }
     if let (Some(steps), Some((verify, within))) = (&steps, &verify)
         && !recorded
@@ -125,6 +120,36 @@ fn document(walk: &Walk<'_>, recorded: bool) -> Option<(Playbook, Place, Place)>
     let playbook = Playbook { name, when, require, limits, veto, steps, verify, otherwise, text };
     let place = |node: Option<&Node>| node.map_or(root.place, |node| node.place);
     Some((playbook, place(when_node), place(otherwise_node)))
+}
+
+/// Why a run could follow one whose outcome is not known yet.
+fn too_soon(limits: &Limits, verify: &Verify) -> Option<String> {
+    let (pause, judged) = (limits.cooldown, verify.at_most());
+    (pause < judged).then(|| {
+        format!(
+            "cooldown {} is shorter than {}, verify's within and steady-for: a run could follow one still judged",
+            Human(pause),
+            Human(judged)
+        )
+    })
+}
+
+/// Why one node's limit could never be reached.
+fn too_many(per_node: &Limit, per_cluster: &Limit) -> Option<String> {
+    let (node, cluster) = (per_node.count, per_cluster.count);
+    (node > cluster).then(|| format!("per-node allows {node} runs, per-cluster only {cluster}"))
+}
+
+/// What the lint says of a playbook's figures, whose findings are judged by these thresholds: what a file with them would be refused
+/// for.
+#[must_use]
+pub fn misfits(playbook: &Playbook, thresholds: &Thresholds) -> Vec<String> {
+    if playbook.only_tells() {
+        return Vec::new();
+    }
+    let Playbook { limits, verify, steps, .. } = playbook;
+    let many = too_many(&limits.per_node, &limits.per_cluster);
+    [many, too_soon(limits, verify), too_short(steps, verify, thresholds)].into_iter().flatten().collect()
 }
 
 /// Why a verification ends before the action can have worked, and have been seen to: such a one only ever fails.
@@ -244,10 +269,7 @@ fn limits(walk: &Walk<'_>, node: &Node) -> Option<(Limits, Place)> {
     let (per_node, per_cluster) = (limit("per-node"), limit("per-cluster"));
     let cooldown = required_duration(walk, &map, "cooldown");
     let ((per_node, place), (per_cluster, _)) = (per_node?, per_cluster?);
-    if per_node.count > per_cluster.count {
-        let text = format!("per-node allows {} runs, per-cluster only {}", per_node.count, per_cluster.count);
-        walk.problem(place, text);
-    }
+    too_many(&per_node, &per_cluster).into_iter().for_each(|why| walk.problem(place, why));
     let (cooldown, place) = cooldown?;
     Some((Limits { per_node, per_cluster, cooldown }, place))
 }

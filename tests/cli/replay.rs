@@ -103,6 +103,54 @@ fn what_would_be_done_earlier_is_told_with_what_held_it_then() {
 }
 
 #[test]
+fn the_limit_on_machines_taken_down_can_be_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = recordings(folder.path(), "vm-frozen").remove(0);
+    let other = [("per-node", "cp1 0 of 1 per 12h used, all"), ("per-fleet", "all clusters 0 of 1 per 12h used")];
+    for (key, words) in other {
+        let (code, told) = replay(&file, &["--set", &format!("disruptive.{key}=1 per 12h")]);
+        assert_eq!(
+            (code, &told["changes"][0]),
+            (0, &Value::from(format!("disruptive: {key} is 1 per 12h"))),
+            "{told:#}"
+        );
+        let budget = |side: &str| {
+            let passed = told["row_differs"][side]["body"]["passed"].as_array().unwrap_or_else(|| panic!("{told:#}"));
+            passed.iter().find(|one| one["check"] == "budget").unwrap()["text"].as_str().unwrap().to_owned()
+        };
+        assert!(budget("now").contains(words) && !budget("then").contains(words), "{told:#}");
+    }
+    let file = file.display().to_string();
+    let (code, said, complained) =
+        run(&["replay", &file, "--set", "disruptive.per-host=1 per 1h", "--set", "disruptive.per-node=1"]);
+    assert_eq!((code, said.as_str()), (2, ""), "{complained}");
+    assert!(complained.contains("no figure per-host; there are per-node, per-fleet"), "{complained}");
+    assert!(complained.contains("per-node \"1\" is not a count per time"), "{complained}");
+}
+
+#[test]
+fn a_playbook_that_the_lint_refuses_is_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = recordings(folder.path(), "back-off").remove(0).display().to_string();
+    let refused = [
+        ("restart-kubelet.per-cluster=1 per 6h", "per-node allows 2 runs, per-cluster only 1"),
+        ("restart-kubelet.cooldown=1m", "cooldown 1m is shorter than 3m20s"),
+        ("apiserver-down.closes-after=10m", "restart-kubelet: within 3m is shorter than 10m40s"),
+    ];
+    for (wish, why) in refused {
+        let (code, said, complained) = run(&["replay", &file, "--set", wish]);
+        assert_eq!((code, said.as_str()), (2, ""), "{wish}: {complained}");
+        assert!(
+            complained.contains("defib: --set restart-kubelet: ") && complained.contains(why),
+            "{wish}: {complained}"
+        );
+    }
+    let both = ["--set", "restart-kubelet.per-cluster=1 per 6h", "--set", "restart-kubelet.per-node=1 per 6h"];
+    let (code, _, complained) = run(&[&["replay", &file], &both[..]].concat());
+    assert!(code < 2, "they are right together: {complained}");
+}
+
+#[test]
 fn what_is_no_recording_and_what_cannot_be_set_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = recordings(folder.path(), "back-off").remove(0);
