@@ -7,12 +7,17 @@ use std::collections::BTreeSet;
 use defib::model::Model;
 use defib::model::vip::Way;
 use defib::observe::schedule::Schedule;
-use defib_engine::event::Event;
+use defib_engine::event::{Event, Saved};
+use defib_engine::fleet::Fleet;
 use defib_engine::observation::{Observation, Path, ProbeKind, Target};
 use defib_engine::playbook::Playbook;
 use defib_engine::settings::{ClusterSettings, Mode, Settings};
 use defib_engine::time::{Now, Tick, UnixMs};
 
+/// Design §16 counts so many.
+pub(crate) const CLUSTERS: usize = 500;
+/// Virtual time until windows and latches have what they need.
+pub(crate) const WARM_S: u64 = 60;
 /// In every cluster.
 const NODES: [&str; 3] = ["cp1", "cp2", "cp3"];
 /// The wall clock at the beginning; any would do.
@@ -39,8 +44,27 @@ pub(crate) fn now(at: Tick) -> Now {
     Now { mono: at, wall: BEGINS.after(at.since(Tick(0))) }
 }
 
+/// The clusters' world and the engine before anything was seen, with the shipped playbooks.
+pub(crate) fn begin() -> Result<(World, Fleet), defib::yaml::Problems> {
+    let settings = settings(CLUSTERS, defib::playbook::load(defib::playbook::SHIPPED, None)?);
+    Ok((World::of(&settings), Fleet::restore(&settings, &Saved::default(), now(Tick(0)))))
+}
+
+/// Polls until the engine has nothing more to say; whether it said anything.
+pub(crate) fn poll(fleet: &mut Fleet, now: Now) -> bool {
+    let mut news = false;
+    while let Some(ready) = fleet.poll(now) {
+        news = true;
+        if let Some(batch) = ready.batch {
+            let stored = Event::Stored { cluster: batch.cluster, batch: batch.id, result: Ok(()) };
+            fleet.handle(stored, now);
+        }
+    }
+    news
+}
+
 /// So many clusters with every source, in mode act, nothing armed.
-pub(crate) fn settings(clusters: usize, playbooks: Vec<Playbook>) -> Settings {
+fn settings(clusters: usize, playbooks: Vec<Playbook>) -> Settings {
     let cluster = ClusterSettings {
         nodes: NODES.map(str::to_owned).to_vec(),
         sources: ProbeKind::common().collect::<BTreeSet<_>>(),
@@ -59,7 +83,7 @@ pub(crate) struct World {
 
 impl World {
     /// Every kind of probe for everything that the settings name.
-    pub(crate) fn of(settings: &Settings) -> World {
+    fn of(settings: &Settings) -> World {
         let mut asked = Vec::new();
         for cluster in settings.clusters.keys() {
             for node in NODES {

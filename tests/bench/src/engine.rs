@@ -1,21 +1,32 @@
-//! The engine alone, as `defib-bench-engine` beside this program measures it.
+//! The engine alone, as `defib-bench-engine` and `defib-bench-allocations` beside this program measure it.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::figure::{Figure, Goal};
 use crate::trouble::Trouble;
 
-/// The program that measures; one of its own, for it counts allocations.
-const PROGRAM: &str = "defib-bench-engine";
+/// The program that looks at the clock.
+const TIMES: &str = "defib-bench-engine";
+/// The program that counts allocations; one of its own, for counting takes time.
+const COUNTS: &str = "defib-bench-allocations";
 
-/// What it prints.
+/// What the first prints.
 #[derive(Deserialize)]
-struct Measured {
+struct Timed {
     clusters: usize,
     observations: usize,
+    judged: usize,
+    idle: usize,
     fold_ns: Vec<f64>,
-    judge_us: Vec<f64>,
+    judge_ns: Vec<f64>,
+    idle_ns: Vec<f64>,
     share: Vec<f64>,
+}
+
+/// What the second prints.
+#[derive(Deserialize)]
+struct Counted {
     heap_bytes: usize,
     quiet: Quiet,
 }
@@ -44,32 +55,38 @@ impl Allocating {
     }
 }
 
-/// Runs it, for about twenty seconds of a core at most.
+/// Runs both, one after the other, for about twenty seconds of a core each at most.
 pub(crate) fn measure(say: fn(&str)) -> Result<Vec<Figure>, Trouble> {
     say("lets the engine judge 500 modelled clusters");
-    let program = std::env::current_exe().map_err(Trouble::file("/proc/self/exe"))?.with_file_name(PROGRAM);
-    let output = std::process::Command::new(&program).stderr(std::process::Stdio::inherit()).output();
-    let output = output.map_err(Trouble::file(&program))?;
-    if !output.status.success() {
-        return Err(Trouble::Program { program: PROGRAM.to_owned(), how: "failed".to_owned() });
-    }
-    let measured: Measured = serde_json::from_slice(&output.stdout)
-        .map_err(|source| Trouble::Printed { what: PROGRAM.to_owned(), source })?;
-    let Measured { clusters, observations, quiet, .. } = measured;
+    let Timed { clusters, observations, judged, idle, fold_ns, judge_ns, idle_ns, share } = printed(TIMES)?;
+    say("counts what that takes from the allocator");
+    let Counted { heap_bytes, quiet } = printed(COUNTS)?;
+    let means = "means of a virtual second";
     Ok(vec![
-        Figure::of("engine: an observation folded in", "ns", measured.fold_ns, None)
-            .noted(format!("{observations} observations; means of a virtual second")),
-        Figure::of("engine: its cluster judged again", "us", measured.judge_us, None)
-            .noted("means of a virtual second"),
-        Figure::of(format!("engine: {clusters} clusters"), "% of a core", measured.share, Some(Goal::Median(10.0))),
+        Figure::of("engine: an observation folded in", "ns", fold_ns, None)
+            .noted(format!("{observations} observations; {means}")),
+        Figure::of("engine: a cluster judged again", "ns", judge_ns, None).noted(format!("{judged} times; {means}")),
+        Figure::of("engine: a poll with no cluster due", "ns", idle_ns, None).noted(format!("{idle} polls; {means}")),
+        Figure::of(format!("engine: {clusters} clusters"), "% of a core", share, Some(Goal::Median(10.0))),
         Figure::of(
             format!("engine: {clusters} clusters, heap"),
             "MB",
-            vec![measured.heap_bytes as f64 / 1e6],
+            vec![heap_bytes as f64 / 1e6],
             Some(Goal::Median(64.0)),
         ),
         quiet.same.figure("engine: seen again, the same: that allocate", Some(Goal::Median(0.0))),
         quiet.kept.figure("engine: seen again, with figures to keep: that allocate", None),
         quiet.judged.figure("engine: seen when the cluster is judged again: that allocate", None),
     ])
+}
+
+/// Runs a program that lies beside this one, and reads what it prints.
+fn printed<T: DeserializeOwned>(name: &str) -> Result<T, Trouble> {
+    let program = std::env::current_exe().map_err(Trouble::file("/proc/self/exe"))?.with_file_name(name);
+    let output = std::process::Command::new(&program).stderr(std::process::Stdio::inherit()).output();
+    let output = output.map_err(Trouble::file(&program))?;
+    if !output.status.success() {
+        return Err(Trouble::Program { program: name.to_owned(), how: "failed".to_owned() });
+    }
+    serde_json::from_slice(&output.stdout).map_err(|source| Trouble::Printed { what: name.to_owned(), source })
 }
