@@ -145,7 +145,7 @@ impl Gauges {
         gauge!(ROUTE_DIRECT, "cluster" => cluster.clone()).set(if status.route.direct { 1.0 } else { 0.0 });
         let ready = u32::try_from(status.route.ready.len()).unwrap_or(u32::MAX);
         gauge!(ROUTE_READY, "cluster" => cluster.clone()).set(f64::from(ready));
-        for limit in &status.limits {
+        for limit in status.limits.iter() {
             let labels = [
                 ("cluster", cluster.clone()),
                 ("playbook", limit.playbook.clone()),

@@ -26,7 +26,7 @@ use crate::holds::Holds;
 use crate::incident::{Incidents, Open, causes};
 use crate::ladder::Ladders;
 use crate::latch::Timing;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LimitUse};
 use crate::news;
 use crate::observation::{ClusterId, NodeName, Observation, ProbeKind, Target};
 use crate::playbook::Playbook;
@@ -414,12 +414,7 @@ impl Cluster {
                     judgement: one.judgement,
                 })
                 .collect(),
-            limits: self
-                .playbooks
-                .iter()
-                .filter(|playbook| !playbook.only_tells())
-                .flat_map(|playbook| self.ledger.limit_uses(&self.id, &self.settings.nodes, playbook, now))
-                .collect(),
+            limits: self.limits(now),
             run: self.run.as_ref().map(|run| status::RunStatus {
                 id: run.id.clone(),
                 playbook: run.playbook.name.clone(),
@@ -434,5 +429,14 @@ impl Cluster {
             figures: crate::figures::of(&self.view(now, elsewhere)),
             store_answers: self.store_answers,
         }
+    }
+
+    fn limits(&self, now: Now) -> Arc<[LimitUse]> {
+        // Where nothing was reserved no window moves.
+        if self.ledger.is_empty() && !self.status.limits.is_empty() {
+            return Arc::clone(&self.status.limits);
+        }
+        let limited = self.playbooks.iter().filter(|playbook| !playbook.only_tells());
+        limited.flat_map(|playbook| self.ledger.limit_uses(&self.id, &self.settings.nodes, playbook, now)).collect()
     }
 }

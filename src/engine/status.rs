@@ -1,6 +1,7 @@
 //! What the engine makes of one cluster, for people and machines to read: findings, incidents, decisions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::{Hold, Judgement};
@@ -28,7 +29,7 @@ pub struct Status {
     /// What would be done about the open findings, or why not.
     pub decisions: Vec<Decision>,
     /// Every window of every playbook's limits, as the ledger has it.
-    pub limits: Vec<LimitUse>,
+    pub limits: Arc<[LimitUse]>,
     /// The run that is under way.
     pub run: Option<RunStatus>,
     /// What waits for a person's approval.

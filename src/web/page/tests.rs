@@ -419,7 +419,7 @@ fn the_limits_are_gauges_with_figures_in_words() {
         one(node("cp2"), 0, None, false),
         one(node("cp3"), 1, None, true),
     ];
-    let status = Status { limits, ..healthy() };
+    let status = Status { limits: limits.into(), ..healthy() };
     let page = shown(&watched(), Some(&status), &[], Duration::ZERO);
     let gauge = |class: &str, text: &str, value: u32, scope: &str| {
         let meter =
