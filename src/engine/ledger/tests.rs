@@ -215,3 +215,12 @@ fn no_set_of_playbooks_takes_a_machine_down_all_day_nor_half_a_fleet_in_an_hour(
     assert!(told.text.ends_with("n 0 of 3 per 24h used, all clusters 2 of 6 per 1h used"), "{}", told.text);
     assert_eq!(room_in(&empty, "n", &restart(), full, at).over, None);
 }
+
+#[test]
+fn a_ledger_is_empty_until_something_is_reserved_here_or_was_before() {
+    assert!(!Ledger::open(vec![row("n", "a", 10_000)], &[], now(0, 12_000)).is_empty());
+    let mut ledger = Ledger::open(Vec::new(), &[], now(0, 12_000));
+    assert!(ledger.is_empty());
+    ledger.reserve(row("n", "a", 12_000), now(0, 12_000));
+    assert!(!ledger.is_empty());
+}
