@@ -34,6 +34,8 @@ pub struct Incidents {
     open: Vec<Incident>,
     /// What an earlier process left open and this one has not seen yet.
     remembered: Vec<OpenIncident>,
+    /// Those of them of which it was told that nobody can tell.
+    unverifiable: BTreeSet<String>,
     /// Those that were begun by an earlier process: how long they lasted is not known here.
     inherited: BTreeSet<String>,
     /// The number of the next one.
@@ -87,7 +89,7 @@ impl Incidents {
         may_last: impl Fn(&FindingKey) -> bool,
     ) -> Vec<Record> {
         let mut records = Vec::new();
-        self.take_up(open, now, may_last, &mut records);
+        self.take_up(open, now, &state, may_last, &mut records);
         let mut before = std::mem::take(&mut self.open);
         let mut groups = groups(open);
         // Of groups that reach equally high the one that something is being done about keeps the identity.
@@ -138,8 +140,16 @@ impl Incidents {
 }
 
 impl Incidents {
-    /// Those of an earlier process that are seen again go on under their names; those of which nothing may last are over.
-    fn take_up(&mut self, open: &Open, now: Tick, may_last: impl Fn(&FindingKey) -> bool, records: &mut Vec<Record>) {
+    /// Those of an earlier process that are seen again go on under their names; those of which nothing may last are over; of
+    /// those of which nothing is known that is said, once.
+    fn take_up(
+        &mut self,
+        open: &Open,
+        now: Tick,
+        state: &impl Fn(Option<&str>, &BTreeSet<FindingKey>) -> IncidentState,
+        may_last: impl Fn(&FindingKey) -> bool,
+        records: &mut Vec<Record>,
+    ) {
         let mut taken_up = Vec::new();
         for one in std::mem::take(&mut self.remembered) {
             if one.findings.iter().any(|key| open.contains_key(key)) {
@@ -149,6 +159,12 @@ impl Incidents {
                 let state = IncidentState::Closed;
                 taken_up.push(Incident { id, opened: now, root, findings, state });
             } else if one.findings.iter().any(&may_last) {
+                let lost = IncidentState::Unverifiable;
+                if state(Some(&one.id), &one.findings) == lost && self.unverifiable.insert(one.id.clone()) {
+                    let (incident, findings) = (one.id.clone(), one.findings.iter().cloned().collect());
+                    let (root, text) = (Some(one.root.clone()), UNVERIFIABLE.to_owned());
+                    records.push(Record::Incident { incident, state: lost, root, findings, text });
+                }
                 self.remembered.push(one);
             } else {
                 let (state, findings) = (IncidentState::Closed, Vec::new());
@@ -160,6 +176,8 @@ impl Incidents {
         self.open.splice(..0, taken_up);
     }
 }
+
+const UNVERIFIABLE: &str = "nothing has been known of its findings for 15m: whether it is over cannot be told";
 
 fn changes(
     known: &Incident,
@@ -181,9 +199,7 @@ fn changes(
                 IncidentState::Open if known.state == IncidentState::Exhausted => "a person has looked",
                 IncidentState::Open => "no run is under way",
                 IncidentState::Exhausted => "nothing is left to be tried: a person must look (defib ack)",
-                IncidentState::Unverifiable => {
-                    "nothing has been known of its findings for 15m: whether it is over cannot be told"
-                }
+                IncidentState::Unverifiable => UNVERIFIABLE,
                 IncidentState::Closed => "over",
             }
             .to_owned(),
