@@ -6,11 +6,13 @@ use defib_engine::observation::{
     Apiserver, BackOff, Container, EtcdStatus, Facts, Failure, KernelLog, KubeletLog, NodeName, ProbeKind, Seen,
     Service, Stage, TalosServices, Target, Vip, Why,
 };
+use defib_engine::playbook::RestartableContainer;
 use defib_engine::time::UnixMs;
 use defib_engine::view::APISERVER;
 
 use super::Model;
 use super::node::{Node, Process};
+use super::vip::Way;
 
 /// The kubelet repeats its line about a wait this often.
 const SAID_EVERY: Duration = Duration::from_secs(14);
@@ -65,7 +67,9 @@ impl Model {
         let slow = if node.ills.lacks_cpu() { Duration::from_millis(400) } else { Duration::ZERO };
         match kind {
             ProbeKind::TalosServices => (slow, Seen::Healthy(Facts::TalosServices(services(node)))),
-            ProbeKind::TalosContainers => (slow, Seen::Healthy(Facts::TalosContainers(containers(name, node)))),
+            ProbeKind::TalosContainers => {
+                (slow, Seen::Healthy(Facts::TalosContainers(containers(name, node, self.vip.way))))
+            }
             ProbeKind::TalosKubeletLog => (slow, Seen::Healthy(Facts::TalosKubeletLog(self.kubelet_log(node)))),
             // The model tells of no kill: its machines show short memory by their figures alone.
             ProbeKind::TalosDmesg => (slow, Seen::Healthy(Facts::TalosDmesg(KernelLog::default()))),
@@ -171,7 +175,9 @@ impl Model {
     }
 
     fn kubelet_log(&self, node: &Node) -> KubeletLog {
-        let back_off = node.wait.filter(|(length, _)| *length >= Duration::from_secs(10)).map(|(length, begun)| {
+        // A kubelet that hangs says nothing, of its wait neither.
+        let wait = node.wait.filter(|(length, _)| *length >= Duration::from_secs(10) && node.kubelet.runs());
+        let back_off = wait.map(|(length, begun)| {
             let said = self.now.since(begun);
             let last_ms = said.as_millis() % SAID_EVERY.as_millis();
             BackOff {
@@ -185,10 +191,10 @@ impl Model {
 }
 
 fn services(node: &Node) -> TalosServices {
-    let service = |id: &str, process: Process| Service {
+    let service = |id: &str, process: Process, healthy: bool| Service {
         id: id.to_owned(),
         state: if matches!(process, Process::Dead(_)) { "Finished" } else { "Running" }.to_owned(),
-        healthy: Some(process.runs()),
+        healthy: Some(healthy),
     };
     TalosServices {
         version: "v1.13.2".to_owned(),
@@ -196,20 +202,28 @@ fn services(node: &Node) -> TalosServices {
             if node.ills.upgrading {
                 Service { id: "kubelet".to_owned(), state: "Stopping".to_owned(), healthy: None }
             } else {
-                service("kubelet", node.kubelet)
+                // Its health check asks whether its loop turns, and in one that is wedged it does.
+                service("kubelet", node.kubelet, !matches!(node.kubelet, Process::Dead(_)))
             },
-            service("etcd", node.etcd),
-            Service { id: "cri".to_owned(), state: "Running".to_owned(), healthy: Some(true) },
+            service("etcd", node.etcd, node.etcd.runs()),
+            Service { id: "cri".to_owned(), state: "Running".to_owned(), healthy: Some(!node.ills.runtime_hangs) },
         ],
     }
 }
 
-fn containers(name: &NodeName, node: &Node) -> Vec<Container> {
-    vec![Container {
-        name: APISERVER.to_owned(),
-        pod: format!("kube-system/{APISERVER}-{name}"),
-        pod_uid: format!("uid-{}", node.number),
-        id: format!("{APISERVER}-{}", node.containers),
-        running: !matches!(node.apiserver, Process::Dead(_)),
-    }]
+/// The static pods' containers: an agent that does nothing has one that runs, and Talos's own has none.
+fn containers(name: &NodeName, node: &Node, way: Way) -> Vec<Container> {
+    let container = |what: &str, pod_uid: String, number: u64, process: Process| Container {
+        name: what.to_owned(),
+        pod: format!("kube-system/{what}-{name}"),
+        pod_uid,
+        id: format!("{what}-{number}"),
+        running: !matches!(process, Process::Dead(_)),
+    };
+    let apiserver = container(APISERVER, format!("uid-{}", node.number), node.containers, node.apiserver);
+    let kube_vip = (way == Way::KubeVip).then(|| {
+        let name = RestartableContainer::KubeVip.name();
+        container(name, format!("uid-{name}-{}", node.number), node.vip_agents, node.vip_agent)
+    });
+    std::iter::once(apiserver).chain(kube_vip).collect()
 }

@@ -31,8 +31,12 @@ pub enum Kind {
     KillKubelet,
     /// A person stops a kubelet.
     StopKubelet,
-    /// A kubelet runs and does nothing.
+    /// A kubelet runs, says that it is healthy, and does nothing.
     WedgeKubelet,
+    /// An API server ends, and no kubelet there starts it again until the machine boots.
+    LosePods,
+    /// A container runtime does nothing.
+    HangRuntime,
     /// A machine stands still, its kernel too.
     FreezeMachine,
     /// A machine's kernel answers, nothing else.
@@ -90,7 +94,7 @@ pub enum Kind {
 }
 
 /// Every kind that needs no hypervisor, with its name.
-pub const KINDS: [(Kind, &str); 29] = [
+pub const KINDS: [(Kind, &str); 31] = [
     (Kind::KillEtcd, "kill-etcd"),
     (Kind::EtcdCannotStart, "etcd-cannot-start"),
     (Kind::HangEtcd, "hang-etcd"),
@@ -120,6 +124,8 @@ pub const KINDS: [(Kind, &str); 29] = [
     (Kind::SwallowApiserver, "swallow-apiserver"),
     (Kind::HideOthers, "hide-others"),
     (Kind::StallProbes, "stall-probes"),
+    (Kind::LosePods, "lose-pods"),
+    (Kind::HangRuntime, "hang-runtime"),
 ];
 
 /// What can happen beneath a machine, with its name: only to a model that has a hypervisor.
@@ -167,7 +173,9 @@ impl Kind {
             Kind::HangApiserver => "the API server does nothing",
             Kind::KillKubelet => "the kubelet ends once",
             Kind::StopKubelet => "a person stops the kubelet",
-            Kind::WedgeKubelet => "the kubelet runs and does nothing",
+            Kind::WedgeKubelet => "the kubelet says that it is healthy, and does nothing",
+            Kind::LosePods => "the API server ends, and no kubelet starts it again until the machine boots",
+            Kind::HangRuntime => "the container runtime does nothing: no pod is started or stopped",
             Kind::FreezeMachine => "the machine stands still, its kernel too",
             Kind::HangMachine => "the machine's kernel answers, nothing else does",
             Kind::PowerOff => "the machine is switched off",
@@ -196,6 +204,12 @@ impl Kind {
             Kind::HostBusy => "other guests take the host's time, and the machine has no larger share than they",
             Kind::HypervisorHung => "the hypervisor's interface answers nothing; the machine is well",
         }
+    }
+
+    /// What goes wrong besides where it is to be seen: whatever runs already goes on without a kubelet and a runtime.
+    #[must_use]
+    pub fn shown_by(self) -> Option<Kind> {
+        matches!(self, Kind::WedgeKubelet | Kind::HangRuntime).then_some(Kind::KillApiserver)
     }
 
     /// The kind with this name.
@@ -311,6 +325,13 @@ impl Model {
             }
             Kind::WedgeKubelet if ill && node.kubelet.runs() => node.kubelet = Process::Hung,
             Kind::WedgeKubelet if node.kubelet == Process::Hung => node.kubelet = running,
+            Kind::LosePods => {
+                node.ills.pods_lost = ill;
+                if ill {
+                    node.kill_apiserver(now);
+                }
+            }
+            Kind::HangRuntime => node.ills.runtime_hangs = ill,
             Kind::FreezeMachine if ill && node.machine == Machine::Up => node.machine = Machine::Frozen,
             Kind::HangMachine if ill && node.machine == Machine::Up => node.machine = Machine::Hung,
             Kind::FreezeMachine | Kind::HangMachine
@@ -327,7 +348,8 @@ impl Model {
             Kind::SmallMachine => node.ills.small_since = ill.then_some(now),
             Kind::ShortMemory => node.ills.memory_short = ill,
             Kind::WrongClock => node.ills.clock_offset_ms = if ill { 10_000 } else { 0 },
-            Kind::KillVipAgent => node.ills.vip_agent_dead = ill,
+            Kind::KillVipAgent if ill && node.vip_agent.runs() => node.vip_agent = Process::Hung,
+            Kind::KillVipAgent if !ill && node.vip_agent == Process::Hung => node.vip_agent = running,
             Kind::RefuseUs => node.ills.refuses_us = ill,
             Kind::Upgrade => {
                 node.ills.upgrading = ill;

@@ -134,7 +134,7 @@ impl Model {
     pub fn is_well(&self) -> bool {
         self.serves()
             && self.nodes.keys().all(|name| self.ready(name))
-            && self.nodes.values().all(|node| node.kubelet.runs() && !node.ills.no_space)
+            && self.nodes.values().all(|node| node.kubelet.runs() && !node.ills.no_space && !node.ills.runtime_hangs)
     }
 }
 

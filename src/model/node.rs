@@ -1,4 +1,4 @@
-//! One machine with what runs on it: a member of etcd, a kubelet, an API server.
+//! One machine with what runs on it: a member of etcd, a kubelet, an API server, whoever keeps the virtual address.
 //!
 //! Figures come from real parts (tests/lab, and the sources beside them): an API server is ready 3 s after its start, gives
 //! up 20 s after a start without its store, and is killed by its kubelet after eight failed probes, 10 s apart; the
@@ -80,8 +80,6 @@ pub struct Ills {
     pub apiserver_cannot_start: bool,
     /// A person stopped the kubelet: Talos does not start it again.
     pub kubelet_stopped: bool,
-    /// The VIP's agent does nothing.
-    pub vip_agent_dead: bool,
     /// The hypervisor gives it a tenth of the CPU that it wants.
     pub starved: bool,
     /// Its hypervisor is overcommitted: what runs on it answers late, and its etcd misses every heartbeat.
@@ -100,6 +98,10 @@ pub struct Ills {
     pub refuses_us: bool,
     /// A person upgrades it: its kubelet stops, and starts nothing.
     pub upgrading: bool,
+    /// Its container runtime does nothing until it boots: no pod is started or stopped, the kubelet neither.
+    pub runtime_hangs: bool,
+    /// No kubelet that runs there, a new one neither, starts a static pod until it boots.
+    pub pods_lost: bool,
 }
 
 impl Ills {
@@ -127,6 +129,10 @@ pub struct Node {
     pub apiserver: Process,
     /// Counts its containers: a name for each.
     pub containers: u64,
+    /// Who keeps the virtual address: kube-vip's container, or a part of Talos.
+    pub vip_agent: Process,
+    /// Counts the agent's containers.
+    pub vip_agents: u64,
     /// Deaths that the kubelet remembers.
     deaths: u32,
     /// The wait that the kubelet is in: how long, since when.
@@ -151,6 +157,8 @@ impl Node {
             kubelet: Process::Running(now),
             apiserver: Process::Running(now),
             containers: 1,
+            vip_agent: Process::Running(now),
+            vip_agents: 1,
             deaths: 0,
             wait: None,
             fails_since: None,
@@ -225,6 +233,11 @@ impl Node {
         self.wait = None;
     }
 
+    /// Ends whoever keeps the virtual address; the kubelet starts it again.
+    pub fn kill_vip_agent(&mut self, now: Tick) {
+        self.vip_agent = Process::Dead(now);
+    }
+
     /// Restarts the kubelet, as Talos's `ServiceRestart` does; also one that was stopped.
     pub fn restart_kubelet(&mut self, now: Tick) {
         self.kill_kubelet(now);
@@ -236,7 +249,8 @@ impl Node {
     pub fn reboot(&mut self, now: Tick) {
         self.machine = Machine::Booting(now + BOOTS_WITHIN);
         self.kill_kubelet(now);
-        (self.etcd, self.apiserver) = (Process::Dead(now), Process::Dead(now));
+        (self.etcd, self.apiserver, self.vip_agent) = (Process::Dead(now), Process::Dead(now), Process::Dead(now));
+        (self.ills.runtime_hangs, self.ills.pods_lost) = (false, false);
     }
 
     /// Ends everything, and stays off.
@@ -272,6 +286,7 @@ impl Node {
         if let Process::Dead(at) = self.kubelet
             && now.since(at) >= RESTARTED_AFTER
             && !self.ills.kubelet_stopped
+            && !self.ills.runtime_hangs
         {
             self.kubelet = Process::Running(now);
         }
@@ -290,8 +305,15 @@ impl Node {
 
     fn advance_kubelet(&mut self, now: Tick) {
         let Process::Running(since) = self.kubelet else { return };
-        if now.since(since) < SYNCS_AFTER || now < since || self.ills.upgrading {
+        let starts_nothing = self.ills.upgrading || self.ills.runtime_hangs || self.ills.pods_lost;
+        if now.since(since) < SYNCS_AFTER || now < since || starts_nothing {
             return;
+        }
+        if let Process::Dead(died) = self.vip_agent
+            && now.since(died) >= waits(1)
+        {
+            self.vip_agent = Process::Running(now);
+            self.vip_agents += 1;
         }
         if let Process::Dead(died) = self.apiserver {
             let (length, begun) = *self.wait.get_or_insert((waits(self.deaths), died));
@@ -306,7 +328,11 @@ impl Node {
 
     /// The kubelet's liveness probe, where there is one.
     pub fn probe_liveness(&mut self, well: bool, now: Tick) {
-        if !self.executes() || !self.kubelet.runs() || matches!(self.apiserver, Process::Dead(_)) {
+        if !self.executes()
+            || !self.kubelet.runs()
+            || self.ills.runtime_hangs
+            || matches!(self.apiserver, Process::Dead(_))
+        {
             return;
         }
         if well || matches!(self.apiserver, Process::Running(since) if now.since(since) < READY_AFTER) {
@@ -364,5 +390,29 @@ mod tests {
         node.kill_kubelet(Tick(6_000));
         until(&mut node, 6, 60, true);
         assert!(!node.kubelet.runs());
+    }
+
+    #[test]
+    fn pods_that_are_lost_and_a_runtime_that_hangs_take_a_boot_and_a_wedged_kubelet_another_one() {
+        let ill = |how: fn(&mut Node)| {
+            let mut node = Node::well(1, Tick(0));
+            how(&mut node);
+            node.kill_apiserver(Tick(0));
+            node.kill_vip_agent(Tick(0));
+            until(&mut node, 0, 60, true);
+            assert!(!node.ready(true, Tick(60_000)) && !node.vip_agent.runs() && node.wait.is_none());
+            node.restart_kubelet(Tick(60_000));
+            until(&mut node, 60, 70, true);
+            node
+        };
+        let wedged = ill(|node| node.kubelet = Process::Hung);
+        assert!(wedged.ready(true, Tick(70_000)) && wedged.vip_agent.runs());
+        for how in [(|node| node.ills.pods_lost = true) as fn(&mut Node), |node| node.ills.runtime_hangs = true] {
+            let mut node = ill(how);
+            assert!(!node.ready(true, Tick(70_000)));
+            node.reboot(Tick(70_000));
+            until(&mut node, 70, 125, true);
+            assert!(node.ready(true, Tick(125_000)) && node.vip_agent.runs());
+        }
     }
 }

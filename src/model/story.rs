@@ -13,8 +13,11 @@ use super::vip::Way;
 /// A fault alone is mended after this long; what mends itself does so sooner.
 const ALONE: Duration = Duration::from_secs(120);
 
-/// The same for what a hypervisor is asked to mend: the longest wait of a playbook, its veto and a boot lie within it.
-const BENEATH: Duration = Duration::from_secs(900);
+/// The same for what is seen or cured late, as what a hypervisor is asked to mend: the longest wait of a playbook, its veto and a
+/// boot lie within it.
+const LATE: Duration = Duration::from_secs(900);
+/// The same where a restart that does not help comes before a boot, which then waits for its cooldown.
+const LATER: Duration = Duration::from_secs(1_200);
 
 /// Something that happens in a story.
 #[derive(Clone, Debug)]
@@ -166,30 +169,38 @@ fn vip_lost() -> Story {
     let dead = Kind::KillVipAgent;
     Story {
         name: "vip-lost".to_owned(),
-        about: "nobody holds the VIP while every API server is ready: the way past it is all that there is".to_owned(),
+        about: "nobody holds the VIP while every API server is ready: kube-vip hangs everywhere, and people are led past it \
+                until one is restarted"
+            .to_owned(),
         way: Way::KubeVip,
         on_hypervisor: false,
         cues: vec![
             cue(0, true, dead, EVERYWHERE, "the VIP's agents on cp1, cp2 and cp3 do nothing any more"),
-            cue(120, false, dead, EVERYWHERE, "the VIP's agents go on"),
+            cue(300, false, dead, EVERYWHERE, "the VIP's agents go on, where defib has not restarted them"),
         ],
-        counted_from: 1,
+        counted_from: 0,
         named: &["vip-lost"],
         person: None,
     }
 }
 
-/// What defib may recover beneath a machine waits long: a person is mostly the one who did it.
+/// What defib may recover beneath a machine waits long, for a person is mostly the one who did it; and so does what says that
+/// it is healthy.
 fn ends_after(kind: Kind) -> Duration {
     match kind {
-        Kind::VmStopped | Kind::VmPaused | Kind::VmFrozen | Kind::HostBusy => BENEATH,
+        Kind::VmStopped | Kind::VmPaused | Kind::VmFrozen | Kind::HostBusy => LATE,
+        Kind::WedgeKubelet => LATE,
+        Kind::LosePods | Kind::HangRuntime => LATER,
         _ => ALONE,
     }
 }
 
-/// What is not understood unless it is found: beneath a machine only the hypervisor tells it.
-fn named_beneath(kind: Kind) -> &'static [&'static str] {
+/// What is not understood unless it is found: a kubelet says that it is healthy, and beneath a machine only the hypervisor
+/// tells it.
+fn named_alone(kind: Kind) -> &'static [&'static str] {
     match kind {
+        Kind::WedgeKubelet | Kind::LosePods => &["kubelet-wedged"],
+        Kind::HangRuntime => &["runtime-unhealthy"],
         Kind::VmStopped | Kind::VmStoppedByPerson => &["vm-stopped"],
         Kind::VmPaused | Kind::VmDiskFailed => &["vm-paused"],
         Kind::VmFrozen => &["machine-frozen"],
@@ -202,17 +213,26 @@ fn named_beneath(kind: Kind) -> &'static [&'static str] {
 
 fn alone(kind: Kind, name: &str) -> Story {
     let ends_s = ends_after(kind).as_secs();
+    // A machine whose member leads etcd is not taken down.
+    let (node, which) = match kind {
+        Kind::LosePods | Kind::HangRuntime => ("cp2", "which leads nothing"),
+        _ => ("cp1", "which holds the VIP and leads etcd"),
+    };
+    let besides = kind.shown_by().map(|kind| Fault { kind, node: node.to_owned() });
+    let and = besides.as_ref().map_or(String::new(), |fault| format!(", and {}", fault.kind.meaning()));
+    let mut breaks = cue(0, true, kind, &[node], &format!("{name} {node}: {}{and}", kind.meaning()));
+    breaks.faults.extend(besides);
     Story {
         name: name.to_owned(),
-        about: format!("on cp1, which holds the VIP and leads etcd: {}", kind.meaning()),
+        about: format!("on {node}, {which}: {}{and}", kind.meaning()),
         way: Way::KubeVip,
         on_hypervisor: kind.is_beneath(),
         cues: vec![
-            cue(0, true, kind, &["cp1"], &format!("{name} cp1: {}", kind.meaning())),
-            cue(ends_s, false, kind, &["cp1"], &format!("{name} cp1, as far as it has not mended itself")),
+            breaks,
+            cue(ends_s, false, kind, &[node], &format!("{name} {node}, as far as it has not mended itself")),
         ],
         counted_from: 0,
-        named: named_beneath(kind),
+        named: named_alone(kind),
         person: None,
     }
 }

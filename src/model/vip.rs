@@ -51,7 +51,7 @@ impl Vip {
     /// Lets time pass up to `now`.
     pub fn advance(&mut self, nodes: &BTreeMap<NodeName, Node>, etcd: &Etcd, lottery: &mut Lottery, now: Tick) {
         let able = |name: &NodeName| nodes.get(name).is_some_and(|node| able(self.way, node, etcd.serves(name), now));
-        let runs = |name: &NodeName| nodes.get(name).is_some_and(|node| node.executes() && !node.ills.vip_agent_dead);
+        let runs = |name: &NodeName| nodes.get(name).is_some_and(|node| node.executes() && node.vip_agent.runs());
         if able(&self.owner) {
             self.renewed = now;
             self.holder = Some(self.owner.clone());
@@ -59,7 +59,7 @@ impl Vip {
             return;
         }
         // An agent that runs gives the address up by itself; one that does not leaves it where it lies.
-        let agent_dead = nodes.get(&self.owner).is_some_and(|node| node.executes() && node.ills.vip_agent_dead);
+        let agent_dead = nodes.get(&self.owner).is_some_and(|node| node.executes() && !node.vip_agent.runs());
         let gives_up = match self.way {
             Way::KubeVip => now.since(self.renewed) >= RENEW_WITHIN && runs(&self.owner),
             Way::Talos => runs(&self.owner),
@@ -90,7 +90,7 @@ impl Vip {
 
 /// May this node hold the address.
 fn able(way: Way, node: &Node, serves: bool, now: Tick) -> bool {
-    let runs = node.executes() && !node.ills.vip_agent_dead;
+    let runs = node.executes() && node.vip_agent.runs();
     match way {
         Way::KubeVip => runs && node.ready(serves, now),
         Way::Talos => runs && serves && node.kubelet.runs() && !matches!(node.apiserver, Process::Dead(_)),

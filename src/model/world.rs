@@ -17,6 +17,8 @@ use defib_engine::settings::{ClusterSettings, Mode, Settings};
 use defib_engine::time::{Tick, UnixMs};
 
 use super::Model;
+use super::node::Process;
+use super::vip::Way;
 use crate::observe::schedule::Schedule;
 
 /// What a modelled cluster is called.
@@ -222,6 +224,12 @@ impl World {
                 (Duration::from_millis(5), Outcome::Failed(why.to_owned()))
             }
             _ if refuses_us => refused(),
+            // A kubelet is a container, too.
+            Action::RestartService { .. } | Action::StartService { .. } | Action::RestartContainer { .. }
+                if node.ills.runtime_hangs =>
+            {
+                (Duration::from_secs(15), Outcome::Failed("the container runtime does not answer".to_owned()))
+            }
             Action::RestartService { service: RestartableService::Kubelet, .. } => {
                 node.restart_kubelet(now);
                 (Duration::from_millis(700), Outcome::Done("restarted".to_owned()))
@@ -232,13 +240,21 @@ impl World {
                 }
                 (Duration::from_millis(300), Outcome::Done("started".to_owned()))
             }
-            Action::RestartContainer { container: RestartableContainer::KubeApiserver, .. } => {
-                node.kill_apiserver(now);
+            Action::RestartContainer { container, .. } => {
+                let (process, listed) = match container {
+                    RestartableContainer::KubeApiserver => (node.apiserver, true),
+                    // Talos's own address is kept by no container.
+                    RestartableContainer::KubeVip => (node.vip_agent, self.model.vip.way == Way::KubeVip),
+                };
+                if !listed || matches!(process, Process::Dead(_)) {
+                    let why = format!("no container {} runs", container.name());
+                    return (Duration::from_millis(200), Outcome::Failed(why));
+                }
+                match container {
+                    RestartableContainer::KubeApiserver => node.kill_apiserver(now),
+                    RestartableContainer::KubeVip => node.kill_vip_agent(now),
+                }
                 (Duration::from_secs(1), Outcome::Done("stopped".to_owned()))
-            }
-            // The model's virtual address is Talos's own.
-            Action::RestartContainer { container: RestartableContainer::KubeVip, .. } => {
-                (Duration::from_millis(200), Outcome::Failed("no container kube-vip runs".to_owned()))
             }
             Action::Vm { deed: what, .. } => self.model.order_beneath(&deed.node, *what),
             Action::RebootNode { .. } => {

@@ -8,7 +8,7 @@ use defib::model::Model;
 use defib::model::node::{Ills, Machine, Process};
 use defib::model::world::Deed;
 use defib_engine::ledger::SPACING;
-use defib_engine::playbook::{Action, ActionClass, VmDeed};
+use defib_engine::playbook::{Action, ActionClass, RestartableContainer, VmDeed};
 use defib_engine::record::{Order, Record};
 use defib_engine::settings::{Disruptive, Mode, Settings};
 use defib_engine::time::Tick;
@@ -37,6 +37,8 @@ struct Before {
     well: Option<Tick>,
     kubelet: Process,
     etcd: Process,
+    /// When its container runtime last hung.
+    runtime_hung: Option<Tick>,
     /// When its member was last dead.
     dead: Option<Tick>,
     /// What its API server answers reaches us.
@@ -74,6 +76,10 @@ pub(crate) struct Watch {
     paused_until: Option<Tick>,
     /// When a member's database was full last.
     full: Option<Tick>,
+    /// Since when users reach the cluster at its usual address, and we would, too.
+    served: Option<Tick>,
+    /// Since when users reach it through this node.
+    serving: Option<(String, Tick)>,
     /// Since when we reach too few machines to have a view of the cluster.
     cut_off_since: Option<Tick>,
 }
@@ -124,6 +130,7 @@ impl Watch {
                 well: since(works && node.ills == Ills::default(), earlier.and_then(|earlier| earlier.well)),
                 kubelet: node.kubelet,
                 etcd: node.etcd,
+                runtime_hung: last(node.ills.runtime_hangs, earlier.and_then(|earlier| earlier.runtime_hung)),
                 dead: last(matches!(node.etcd, Process::Dead(_)), earlier.and_then(|earlier| earlier.dead)),
                 weak: last(node.ills.lacks_cpu() || node.ills.slow_disk, earlier.and_then(|earlier| earlier.weak)),
                 heard: since(!model.swallowed.contains(name), earlier.and_then(|earlier| earlier.heard)),
@@ -150,6 +157,11 @@ impl Watch {
         if model.nodes.values().any(|node| node.ills.no_space) {
             self.full = Some(now);
         }
+        let serving = model.vip.holder.as_ref().filter(|_| model.serves());
+        let heard = serving.is_some_and(|holder| !model.hidden.contains(holder) && !model.swallowed.contains(holder));
+        self.served = heard.then(|| self.served.unwrap_or(now));
+        let since = |holder: &String| self.serving.as_ref().filter(|(was, _)| was == holder).map_or(now, |(_, at)| *at);
+        self.serving = serving.map(|holder| (holder.clone(), since(holder)));
         self.isolated_since = model.isolated.then(|| self.isolated_since.unwrap_or(now));
     }
 
@@ -252,6 +264,7 @@ impl Watch {
         let well = node.well.is_some_and(|since| now.since(since) > CLEARED_WITHIN);
         let well = if ships { seen } else { well };
         let ran = |process: Process| matches!(process, Process::Running(since) if now.since(since) > KNOWN_WITHIN);
+        let runtime_ran = node.runtime_hung.is_none_or(|hung| now.since(hung) > CLEARED_WITHIN);
         if let Action::MoveLeader { .. } = deed.action {
             if node.weak.is_none_or(|weak| now.since(weak) > WINDOW) {
                 found.push(("healthy-left-alone", format!("{} while {} leads well", deed.id, deed.node)));
@@ -264,7 +277,16 @@ impl Watch {
             if lasts(node.prioritised) {
                 found.push(("healthy-left-alone", format!("{}, which has its share", deed.id)));
             }
-        } else if own_ready && well && ran(node.kubelet) && ran(node.etcd) {
+        } else if keeps_vip(deed) {
+            // Where one of them hangs on a node whose API server is ready, only the address tells it. What keeps us from the
+            // holder looks the same; then another one is restarted, which has nothing to lose.
+            let serves = |(holder, since): &(String, Tick)| *holder == deed.node && now.since(*since) > KNOWN_WITHIN;
+            if self.served.is_some_and(|served| now.since(served) > CLEARED_WITHIN)
+                || self.serving.as_ref().is_some_and(serves)
+            {
+                found.push(("healthy-left-alone", format!("{} while the virtual address is served", deed.id)));
+            }
+        } else if own_ready && well && ran(node.kubelet) && ran(node.etcd) && runtime_ran {
             found.push(("healthy-left-alone", format!("{} while all of {} works", deed.id, deed.node)));
         }
         let another_ready = self.nodes.iter().any(|(name, node)| *name != deed.node && !lasts(node.unready));
@@ -332,6 +354,10 @@ impl Watch {
 
 fn prioritises(deed: &Deed) -> bool {
     matches!(deed.action, Action::Vm { deed: VmDeed::Prioritise, .. })
+}
+
+fn keeps_vip(deed: &Deed) -> bool {
+    matches!(deed.action, Action::RestartContainer { container: RestartableContainer::KubeVip, .. })
 }
 
 /// What the hypervisor could tell before a step was started on a machine.
