@@ -16,8 +16,8 @@ const ALONE: Duration = Duration::from_secs(120);
 /// The same for what is seen or cured late, as what a hypervisor is asked to mend: the longest wait of a playbook, its veto and a
 /// boot lie within it.
 const LATE: Duration = Duration::from_secs(900);
-/// The same where a restart that does not help comes before a boot, which then waits for its cooldown.
-const LATER: Duration = Duration::from_secs(1_200);
+/// The same where restarts that do not help come before a boot, which then waits for its cooldown.
+const LATER: Duration = Duration::from_secs(1_500);
 
 /// Something that happens in a story.
 #[derive(Clone, Debug)]

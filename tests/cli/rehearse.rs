@@ -1,8 +1,10 @@
 //! Rehearsals, as people and programs meet them: what must be told, that the same seed tells the same, that watching changes
 //! nothing, and that every reader of a model says that it is one.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use serde_json::Value;
 
@@ -196,4 +198,39 @@ fn what_stands_still_beneath_a_machine_is_mended_there() {
     }
     let (code, told) = rehearse(&["vm-stopped-by-person"]);
     assert_eq!((code, &told["verdict"]["actions"]), (0, &serde_json::json!([])), "{told}");
+}
+
+#[test]
+fn every_story_is_rehearsed_to_its_end_and_what_a_playbook_cures_is_cured_by_it() {
+    let listed = rehearse(&["--list"]).1;
+    let stories: Vec<String> =
+        listed["stories"].as_array().unwrap().iter().map(|story| story["story"].as_str().unwrap().to_owned()).collect();
+    assert!(stories.len() > 40, "{stories:?}");
+    let left = Mutex::new(stories.iter());
+    let told = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(story) = { left.lock().unwrap().next() } {
+                    let (code, said) = rehearse(&[story]);
+                    told.lock().unwrap().insert(story.clone(), (code, said["verdict"].clone()));
+                }
+            });
+        }
+    });
+    let told = told.into_inner().unwrap();
+    let wrong: Vec<_> = told.iter().filter(|(_, (code, _))| *code != 0).collect();
+    assert!(wrong.is_empty() && told.len() == stories.len(), "{wrong:#?}");
+    let done = |story: &str| -> Vec<&str> {
+        let actions = told[story].1["actions"].as_array().unwrap().iter();
+        actions.filter(|one| one["outcome"] == "done").map(|one| one["action"].as_str().unwrap()).collect()
+    };
+    assert_eq!(done("wedge-kubelet"), ["restart-service kubelet on cp1"]);
+    assert_eq!(done("lose-pods"), ["restart-service kubelet on cp2", "reboot-node default on cp2"]);
+    assert_eq!(done("hang-runtime"), ["reboot-node default on cp2"]);
+    assert!(matches!(&done("vip-lost")[..], [one] if one.starts_with("restart-container kube-vip on cp")));
+    let back = |story: &str| told[story].1["restored_ms"].as_u64().unwrap();
+    assert!((75_000..110_000).contains(&back("vip-lost")), "{}", told["vip-lost"].1);
+    // One agent of three: the others take the address, and nothing has to be done.
+    assert!(done("kill-vip-agent").is_empty() && back("kill-vip-agent") < 30_000, "{}", told["kill-vip-agent"].1);
 }
