@@ -220,6 +220,7 @@ impl Script {
             cues.push((lottery.between(QUIET_S, at_s + 300), Cue::Ask(Ask::Recover(wish))));
         }
         crashes(seed, at_s, &mut cues);
+        unseen(seed, nodes, &mut cues);
         let hypervisor = hypervisor(seed);
         if hypervisor.is_some() {
             beneath(seed, nodes, &mut cues);
@@ -260,12 +261,14 @@ impl Script {
         let hypervisor = hypervisor(seed);
         let single = match hypervisor {
             Some(_) => Single::beneath(lottery, nodes, from_s),
-            None => Single::of(lottery, nodes, from_s),
+            None => Single::of(lottery, nodes, way, from_s),
         };
-        let calm_s = single.bound_s + CLOSES_WITHIN_S;
+        let calm_s = single.calm_s() + CLOSES_WITHIN_S;
         let lasts_s = single.counts_from_s() + calm_s;
-        let mut cues = vec![(7, Cue::Begin), (single.from_s, Cue::Break(single.fault.clone()))];
-        cues.extend(single.to_s.map(|at| (at, Cue::Mend(single.fault.clone()))));
+        let mut cues = vec![(7, Cue::Begin)];
+        cues.extend(single.faults.iter().map(|fault| (single.from_s, Cue::Break(fault.clone()))));
+        let mended = single.to_s.into_iter().flat_map(|at| single.faults.iter().map(move |fault| (at, fault)));
+        cues.extend(mended.map(|(at, fault)| (at, Cue::Mend(fault.clone()))));
         let cues = cues.into_iter().map(|(at, cue)| (Tick(at * 1_000), cue)).collect();
         Script {
             seed,
@@ -338,6 +341,27 @@ fn beneath(seed: u64, nodes: u64, cues: &mut Vec<(u64, Cue)>) {
             inflict(kind, at_s + lottery.between(0, 400), lottery.between(20, 600));
         }
         at_s += lottery.between(0, 400);
+    }
+}
+
+/// What says that it is well and is not, for as long as a playbook takes to believe it: kube-vip everywhere, or a node's
+/// kubelet, pods or runtime. One play in six; a lottery of its own, as for crashes.
+fn unseen(seed: u64, nodes: u64, cues: &mut Vec<(u64, Cue)>) {
+    let mut lottery = Lottery::new(seed ^ 0x8cb9_2ba7_2f3d_8dd7);
+    if !lottery.one_in(6) {
+        return;
+    }
+    let at_s = QUIET_S + lottery.between(0, 300);
+    let until_s = at_s + lottery.between(100, 1_200);
+    let own = lottery.between(1, nodes);
+    let kinds = [Kind::KillVipAgent, Kind::WedgeKubelet, Kind::LosePods, Kind::HangRuntime];
+    let kind = lottery.pick(&kinds).copied().unwrap_or(Kind::KillVipAgent);
+    for number in (1..=nodes).filter(|number| kind == Kind::KillVipAgent || *number == own) {
+        for kind in std::iter::once(kind).chain(kind.shown_by()) {
+            let fault = Fault { kind, node: format!("cp{number}") };
+            cues.push((at_s, Cue::Break(fault.clone())));
+            cues.push((until_s, Cue::Mend(fault)));
+        }
     }
 }
 
