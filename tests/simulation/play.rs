@@ -151,6 +151,8 @@ pub(crate) struct Play {
     now: Tick,
     wall_jump_ms: i64,
     paper: Vec<(Tick, Batch)>,
+    /// The journal has answered by then whatever it was given; it has one writer, and answers in order.
+    answered_at: Tick,
     wake: Option<Tick>,
     /// What a person asked and has no answer to.
     asked: BTreeMap<u64, Ask>,
@@ -177,6 +179,7 @@ impl Play {
             now: Tick(0),
             wall_jump_ms: 0,
             paper: Vec::new(),
+            answered_at: Tick(0),
             wake: None,
             asked: BTreeMap::new(),
             last_command: 0,
@@ -215,6 +218,7 @@ impl Play {
             self.note(Entry::Killed);
         }
         self.world.hang_up();
+        self.answered_at = Tick(0);
         self.asked.clear();
         self.wake = None;
     }
@@ -342,6 +346,8 @@ impl Play {
             Journal::Refuses => Err("database or disk is full".to_owned()),
             _ => Ok(()),
         };
+        self.answered_at = self.answered_at.max(self.now + after);
+        let after = self.answered_at.since(self.now);
         self.world.tell(after, Event::Stored { cluster, batch: id, result });
         false
     }
