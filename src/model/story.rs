@@ -189,8 +189,8 @@ fn vip_lost() -> Story {
 fn ends_after(kind: Kind) -> Duration {
     match kind {
         Kind::VmStopped | Kind::VmPaused | Kind::VmFrozen | Kind::HostBusy => LATE,
-        Kind::WedgeKubelet => LATE,
-        Kind::LosePods | Kind::HangRuntime => LATER,
+        Kind::WedgeKubelet | Kind::HangRuntime => LATE,
+        Kind::LosePods => LATER,
         _ => ALONE,
     }
 }

@@ -57,7 +57,7 @@ const ONCE_FOUND: [u64; 13] = [
     23,
     // not-isolated: a step while most machines are hidden.
     59,
-    // A runtime that hangs: a gentler playbook comes first, fails twice, and puts the boot off.
+    // A runtime that hangs: a playbook for its kubelet came first, failed twice, and put the boot off.
     178,
     // fresh: kube-vip is restarted though the virtual address is served, by answers that are too old.
     202,

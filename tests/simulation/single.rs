@@ -69,8 +69,8 @@ fn bound(kind: Kind) -> (Undone, u64) {
         Kind::WedgeKubelet => (Undone::Inside, WEDGED_S + 30),
         // unwedge-kubelet does not help, and reboot-wedged follows.
         Kind::LosePods => (Undone::Inside, WEDGED_S + COOLDOWN_S + BOOT_S + 30),
-        // unwedge-kubelet is gentler and comes first; it fails, and again after its own cooldown; then comes reboot-runtime.
-        Kind::HangRuntime => (Undone::Inside, WEDGED_S + 315 + COOLDOWN_S + BOOT_S + 30),
+        // reboot-runtime after 5 minutes, announced a minute before.
+        Kind::HangRuntime => (Undone::Inside, 310 + 60 + BOOT_S + 30),
         // reboot-hung-etcd after 2 minutes, announced a minute before.
         Kind::HangEtcd => (Undone::Inside, 180 + BOOT_S + 60),
         // reclaim-space after half a minute.
@@ -159,9 +159,11 @@ impl Single {
     /// A quorum that is back while every API server waits: restart-kubelet has one of them start at once. It is not worth it for
     /// less than 45 s of waiting.
     fn back_off(lottery: &mut Lottery, nodes: u64, from_s: u64) -> Single {
-        let faults = (1..=nodes / 2 + 1).map(|number| Fault { kind: Kind::HangEtcd, node: format!("cp{number}") });
+        let of = |kind: Kind, last: u64| (1..=last).map(move |number| Fault { kind, node: format!("cp{number}") });
+        // Each of them starts without its store, gives up, and waits for longer than before.
+        let faults = of(Kind::HangEtcd, nodes / 2 + 1).chain(of(Kind::KillApiserver, nodes)).collect();
         let to_s = Some(from_s + lottery.between(120, 500));
-        Single { name: BACK_OFF, faults: faults.collect(), from_s, to_s, bound_s: 65, over: Over::Served }
+        Single { name: BACK_OFF, faults, from_s, to_s, bound_s: 75, over: Over::Served }
     }
 
     /// From when the bound counts.

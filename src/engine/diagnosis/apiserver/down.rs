@@ -21,7 +21,8 @@ pub(crate) static RULE: Rule = Rule {
         // It talks to its own machine's member alone, and gives up without it.
         Because::structural("etcd-member-down", Relation::SameNode),
         Because::structural("etcd-member-hung", Relation::SameNode),
-        Because::earned("runtime-unhealthy", Relation::SameNode),
+        // What does not run is not started by it, whichever was seen first.
+        Because::structural("runtime-unhealthy", Relation::SameNode),
         // The machine's own word for why it is gone, whichever was seen first.
         Because::structural("apiserver-oom-killed", Relation::SameNode),
         // The kernel kills the largest process.

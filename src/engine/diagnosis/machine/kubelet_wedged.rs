@@ -6,6 +6,7 @@
 //! run, is not waiting. Three minutes are the kubelet's own limit for a look at its containers (`PLEG is not healthy`), and
 //! longer than an image takes to be fetched as a rule.
 
+use super::runtime_unhealthy::ill;
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
 use crate::observation::{ProbeKind, Service};
@@ -13,14 +14,13 @@ use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
     name: "kubelet-wedged",
-    meaning: "Talos says that the kubelet runs and is healthy, and for 3 minutes it has neither run its API server nor waited to start it",
+    meaning: "Talos says that the kubelet runs and is healthy, and for 3 minutes it has neither run its API server nor waited to start it, on a container runtime that is well",
     layer: Layer::Machine,
     class: Class::Outage,
     scope: Scope::Node,
     reads: &[ProbeKind::TalosServices, ProbeKind::TalosContainers, ProbeKind::TalosKubeletLog, ProbeKind::Apiserver],
     explained_by: &[
         Because::structural("observer-isolated", Relation::Cluster),
-        Because::earned("runtime-unhealthy", Relation::SameNode),
         Because::earned("host-starved", Relation::SameNode),
         Because::earned("machine-memory-short", Relation::SameNode),
         Because::earned("machine-disk-full", Relation::SameNode),
@@ -40,10 +40,12 @@ fn assess(view: &View<'_>, subject: &Subject, _: bool) -> Verdict {
             return Verdict::Unknown(view.why(node, kind));
         }
     }
-    let kubelet = view.services(node).and_then(|services| services.service("kubelet"));
-    // One that does not run has a finding of its own; one that Talos calls unhealthy is seen to be ill.
+    let services = view.services(node);
+    let kubelet = services.and_then(|services| services.service("kubelet"));
+    // One that does not run has a finding of its own; one that Talos calls unhealthy is seen to be ill; and one whose runtime
+    // starts nothing can do nothing, after a restart neither.
     let well = |kubelet: &Service| kubelet.is_running() && kubelet.healthy != Some(false);
-    if !kubelet.is_some_and(well) || view.back_off(node).is_some() {
+    if !kubelet.is_some_and(well) || services.is_some_and(|all| ill(all).is_some()) || view.back_off(node).is_some() {
         return Verdict::Clear;
     }
     if view.seen_once {

@@ -5,7 +5,7 @@
 
 use crate::finding::{Because, Class, Layer, Relation, Rule, Scope, Subject, Verdict};
 use crate::latch::Timing;
-use crate::observation::ProbeKind;
+use crate::observation::{ProbeKind, Service, TalosServices};
 use crate::view::View;
 
 pub(crate) static RULE: Rule = Rule {
@@ -32,13 +32,17 @@ const RUNTIMES: [&str; 2] = ["cri", "containerd"];
 fn assess(view: &View<'_>, subject: &Subject, _: bool) -> Verdict {
     let Subject::Node(node) = subject else { return Verdict::Clear };
     let Some(services) = view.services(node) else { return Verdict::Unknown(view.why(node, ProbeKind::TalosServices)) };
-    let mut listed = RUNTIMES.iter().filter_map(|id| services.service(id)).peekable();
-    if listed.peek().is_none() {
+    if RUNTIMES.iter().all(|id| services.service(id).is_none()) {
         return Verdict::Unknown("talos lists no container runtime".to_owned());
     }
-    let ill = listed.find(|service| !service.is_running() || service.healthy == Some(false));
-    ill.map_or(Verdict::Clear, |service| {
+    ill(services).map_or(Verdict::Clear, |service| {
         let how = if service.is_running() { "running and not healthy" } else { service.state.as_str() };
         Verdict::Raised(format!("talos says {} is {how}", service.id))
     })
+}
+
+/// The container runtime that is not well, by Talos's word.
+pub(super) fn ill(services: &TalosServices) -> Option<&Service> {
+    let listed = RUNTIMES.iter().filter_map(|id| services.service(id));
+    listed.into_iter().find(|service| !service.is_running() || service.healthy == Some(false))
 }
