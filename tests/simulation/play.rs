@@ -154,8 +154,8 @@ pub(crate) struct Play {
     /// The journal has answered by then whatever it was given; it has one writer, and answers in order.
     answered_at: Tick,
     wake: Option<Tick>,
-    /// What a person asked and has no answer to.
-    asked: BTreeMap<u64, Ask>,
+    /// What a person asked and has no answer to, and when.
+    asked: BTreeMap<u64, (Tick, Ask)>,
     last_command: u64,
     lottery: Lottery,
     /// Where flight recordings are kept; none: nowhere.
@@ -230,7 +230,7 @@ impl Play {
         }
         self.last_command += 1;
         let id = self.last_command;
-        self.asked.insert(id, ask.clone());
+        self.asked.insert(id, (self.now, ask.clone()));
         let command = Command { id, by: "somebody".to_owned(), ask };
         self.world.tell(Duration::from_millis(1), Event::Asked(command));
     }
@@ -311,10 +311,9 @@ impl Play {
     /// What a person was told is what that person may count on.
     fn heard(&mut self, id: u64, reply: &Reply) {
         match (self.asked.remove(&id), reply) {
-            (Some(Ask::Pause { for_, .. }), Reply::Done(_)) => {
-                self.note(Entry::Paused(Some(self.now + for_)));
-            }
-            (Some(Ask::Resume { .. }), _) => self.note(Entry::Paused(None)),
+            // It counts from the word, however late the journal's answer is.
+            (Some((at, Ask::Pause { for_, .. })), Reply::Done(_)) => self.note(Entry::Paused(Some(at + for_))),
+            (Some((_, Ask::Resume { .. })), _) => self.note(Entry::Paused(None)),
             _ => {}
         }
     }
