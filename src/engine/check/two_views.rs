@@ -83,9 +83,9 @@ type ViewOf = Result<String, String>;
 fn ours(case: &Case<'_>) -> ViewOf {
     let (view, patient) = (&case.view, case.patient);
     // A read through the quorum fails everywhere at once: it is this member's failure where another serves.
-    let alone = || view.nodes().iter().any(|node| node != patient && view.etcd_serving(node));
+    let another_serves = || view.nodes().iter().any(|node| node != patient && view.etcd_serving(node));
     let kinds = [ProbeKind::EtcdStatus, ProbeKind::EtcdReadLinearizable, ProbeKind::Apiserver];
-    for kind in kinds.into_iter().filter(|kind| *kind != ProbeKind::EtcdReadLinearizable || alone()) {
+    for kind in kinds.into_iter().filter(|kind| *kind != ProbeKind::EtcdReadLinearizable || another_serves()) {
         match view.look_node(patient, kind).failure() {
             // A certificate that is not accepted may be ours; what speaks another protocol is not its process.
             None | Some(Failure::Tls(_) | Failure::Garbage(_) | Failure::Protocol(_) | Failure::TooLarge) => {}
