@@ -185,7 +185,7 @@ impl<'a> View<'a> {
     pub fn reads(&self, rule: &Rule, node: &NodeName) -> Vec<(Target, ProbeKind)> {
         let of = |&kind: &ProbeKind| match (kind, rule.scope) {
             (ProbeKind::Vip, _) => vec![(Target::Vip(self.cluster.clone()), kind)],
-            (ProbeKind::Credentials | ProbeKind::Snapshots | ProbeKind::Logs, _) => {
+            (kind, _) if kind.is_own() => {
                 vec![(Target::Own(self.cluster.clone()), kind)]
             }
             // The canaries are nobody's patients; `not-isolated` judges them.

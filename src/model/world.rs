@@ -288,7 +288,7 @@ fn probes(cluster: &ClusterId, settings: &Settings) -> Vec<(Target, ProbeKind)> 
     for &kind in &known.sources {
         match kind {
             ProbeKind::Vip => probes.push((Target::Vip(cluster.clone()), kind)),
-            ProbeKind::Credentials | ProbeKind::Snapshots | ProbeKind::Logs => {
+            kind if kind.is_own() => {
                 probes.push((Target::Own(cluster.clone()), kind));
             }
             _ => probes.extend(known.nodes.iter().map(|node| (Target::Node(cluster.clone(), node.clone()), kind))),

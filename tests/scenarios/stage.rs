@@ -563,7 +563,7 @@ fn targets(cluster: &str, settings: &ClusterSettings, canaries: &[String]) -> Ve
     for &kind in &settings.sources {
         match kind {
             ProbeKind::Vip => targets.push((Target::Vip(cluster.clone()), kind)),
-            ProbeKind::Credentials | ProbeKind::Snapshots | ProbeKind::Logs => {
+            kind if kind.is_own() => {
                 targets.push((Target::Own(cluster.clone()), kind));
             }
             ProbeKind::Canary => {}

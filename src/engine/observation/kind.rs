@@ -83,6 +83,12 @@ impl ProbeKind {
     /// What is judged only where it is set up: there is no finding about it elsewhere. Nothing listens for logs yet.
     pub const WHERE_SET_UP: [ProbeKind; 2] = [ProbeKind::Snapshots, ProbeKind::Logs];
 
+    /// It is read here, of a cluster as a whole: nobody is reached for it.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        matches!(self, ProbeKind::Credentials | ProbeKind::Snapshots | ProbeKind::Logs)
+    }
+
     /// What every cluster can be asked, without a hypervisor, what tells of others at work, or what is to be set up, in order.
     pub fn common() -> impl Iterator<Item = ProbeKind> {
         let rare = [ProbeKind::HYPERVISOR, ProbeKind::AT_WORK, ProbeKind::WHERE_SET_UP].concat();

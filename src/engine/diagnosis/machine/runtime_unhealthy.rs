@@ -43,6 +43,6 @@ fn assess(view: &View<'_>, subject: &Subject, _: bool) -> Verdict {
 
 /// The container runtime that is not well, by Talos's word.
 pub(super) fn ill(services: &TalosServices) -> Option<&Service> {
-    let listed = RUNTIMES.iter().filter_map(|id| services.service(id));
-    listed.into_iter().find(|service| !service.is_running() || service.healthy == Some(false))
+    let mut listed = RUNTIMES.iter().filter_map(|id| services.service(id));
+    listed.find(|service| !service.is_running() || service.healthy == Some(false))
 }

@@ -25,14 +25,13 @@ fn assess(view: &View<'_>, _: &Subject, _: bool) -> Verdict {
     if view.elsewhere.answers {
         return Verdict::Clear;
     }
-    let fresh = || present(view);
     if answers(view) > 0 {
         return Verdict::Clear;
     }
     let own_side = |seen: &&Observation| matches!(seen.seen, Seen::Unknown(Why::OwnSide(_)));
-    let mute = fresh().filter(|seen| !own_side(seen)).count();
+    let mute = present(view).filter(|seen| !own_side(seen)).count();
     if mute == 0 && view.elsewhere.canaries_mute == 0 {
-        let why = fresh().find(own_side).map(|seen| match &seen.seen {
+        let why = present(view).find(own_side).map(|seen| match &seen.seen {
             Seen::Unknown(why) => format!("no question left this host: {why}"),
             _ => String::new(),
         });
