@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use defib::journal::Journal;
+use defib_engine::time::UnixMs;
 use serde_json::Value;
 
 #[path = "cli/rehearse.rs"]
@@ -176,6 +178,26 @@ fn without_a_daemon_commands_say_so_with_4() {
 }
 
 #[test]
+fn who_holds_the_journal_and_does_not_listen_is_named() {
+    let stage = Stage::new();
+    let held = Journal::open(&stage.journal(), UnixMs(0)).unwrap();
+    let ours = std::process::id().to_string();
+    let begun =
+        [(&["status"][..], 4), (&["recover", "--dry-run"], 3), (&["pause", "--reason", "racks", "--for", "1h"], 3)]
+            .map(|(arguments, code)| {
+                let mut command = stage.command(arguments);
+                (arguments, code, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+            });
+    for (arguments, expected, child) in begun {
+        let (code, said, complained) = self::said(child.wait_with_output().unwrap());
+        assert_eq!(code, expected, "{arguments:?}: {said}{complained}");
+        let text = said + &complained;
+        assert!(text.contains(&ours) && text.contains("does not answer"), "{arguments:?}: {text}");
+    }
+    drop(held);
+}
+
+#[test]
 fn a_pause_is_in_force_when_the_command_returns_and_outlives_the_daemon() {
     let stage = Stage::new();
     let daemon = stage.daemon();
@@ -287,19 +309,13 @@ fn programs_find_a_place_when_pages_have_taken_all_others() {
 }
 
 #[test]
-fn a_second_daemon_and_a_mute_first_one_are_named() {
+fn a_second_daemon_is_refused_and_the_first_is_named() {
     let stage = Stage::new();
     let daemon = stage.daemon();
     let pid = daemon.0.id().to_string();
     let (code, _, complained) = stage.run(&["run"]);
     assert_eq!(code, 3);
     assert!(complained.contains(&pid), "{complained}");
-    std::fs::remove_file(stage.journal().join("defib.sock")).unwrap();
-    for arguments in [&["recover", "--dry-run"][..], &["pause", "--reason", "racks", "--for", "1h"]] {
-        let (code, _, complained) = stage.run(arguments);
-        assert_eq!(code, 3, "{complained}");
-        assert!(complained.contains(&pid), "{complained}");
-    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Speaking with the daemon over the socket beside its journal.
 //!
 //! A connection a question, each with one deadline and bounded bytes. That nobody listens is told apart from everything
-//! else, for then a command may do its work itself.
+//! else, for then a command may do its work itself. A daemon holds the journal before it listens: while somebody holds it,
+//! nobody listens *yet*, and is waited for.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,10 @@ use crate::web::socket;
 
 /// Longer than the daemon waits for its own loop.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// For whoever holds the journal to listen. A start reads the journal between the two, which takes seconds where it is long
+/// and the machine busy.
+const LISTENS_WITHIN: Duration = Duration::from_secs(10);
+const LISTENS_EVERY: Duration = Duration::from_millis(100);
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Why the daemon did not answer.
@@ -76,11 +81,26 @@ impl Caller {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, CallError> {
-        let exchange = self.exchange(method, path, body);
+        let exchange = async {
+            let began = tokio::time::Instant::now();
+            loop {
+                match self.exchange(method.clone(), path, body.clone()).await {
+                    Err(CallError::Absent(_)) if self.starting(began.elapsed()) => {
+                        tokio::time::sleep(LISTENS_EVERY).await;
+                    }
+                    answered => return answered,
+                }
+            }
+        };
         match tokio::time::timeout(ANSWER_WITHIN, exchange).await {
             Ok(answer) => serde_json::from_slice(&answer?).map_err(|error| self.failed(error.to_string())),
             Err(_) => Err(self.failed(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))),
         }
+    }
+
+    /// Somebody holds the journal and may listen soon.
+    fn starting(&self, waited: Duration) -> bool {
+        waited < LISTENS_WITHIN && journal::holder(&self.journal).is_some()
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
@@ -132,4 +152,33 @@ pub(super) fn held(config: &Config, pid: u32) -> Exit {
         "defib: process {pid} holds {journal} and does not answer; nothing was done. Look at it, or end it"
     ));
     Exit::Held
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::journal::Journal;
+    use defib_engine::time::UnixMs;
+
+    #[tokio::test]
+    async fn whoever_holds_the_journal_is_given_time_to_listen() {
+        let folder = tempfile::tempdir().unwrap();
+        let caller = Caller::new(folder.path());
+        let absent = caller.get::<u32>("status").await;
+        assert!(matches!(absent, Err(CallError::Absent(_))), "{absent:?}");
+
+        let _held = Journal::open(folder.path(), UnixMs(0)).unwrap();
+        let listens = async {
+            let listener = UnixListener::bind(socket::path(folder.path())).unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n7").await.unwrap();
+        };
+        // In this order: the first look finds nobody.
+        let (answer, ()) = tokio::join!(biased; caller.get::<u32>("status"), listens);
+        assert_eq!(answer.unwrap(), 7);
+    }
 }

@@ -24,7 +24,7 @@ const NOTHING_OPEN: &str = "no finding is open (what could not be seen is not in
 #[command(after_help = "Examples:\n  \
     defib status\n  \
     defib status --output json | jq '.clusters[0].pauses'\n\n\
-    Exit codes: 0 nothing is wrong, 1 an outage is known, 2 misuse, 4 cannot tell, or no daemon runs")]
+    Exit codes: 0 nothing is wrong, 1 an outage is known, 2 misuse, 4 cannot tell, or no daemon answers")]
 pub(super) struct Typed {
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
@@ -44,15 +44,18 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     let holder = crate::journal::holder(&config.journal);
     let exit = match (&live, holder, !folded.hurts()) {
         (Some(states), ..) => states.iter().map(|state| exit(state.verdict)).max().unwrap_or(Exit::CannotTell),
-        (None, None, _) => Exit::CannotTell,
         (None, Some(_), false) => Exit::Unhealthy,
-        (None, Some(_), true) => Exit::Well,
+        // What could not be seen is not in the journal: that nothing is open there is not that all is well.
+        (None, ..) => Exit::CannotTell,
     };
     if typed.output == Output::Json {
         return out_json(&folded.json(holder, live.as_deref())).max(exit);
     }
     let mode = live.as_ref().and_then(|states| states.first()).map_or(&folded.mode, |state| &state.mode);
     match holder {
+        Some(pid) if live.is_none() => out(&format!(
+            "? defib (pid {pid}, mode {mode}) holds the journal and does not answer; what follows it wrote before"
+        )),
         Some(pid) => out(&format!("defib runs (pid {pid}), mode {mode}")),
         None if live.is_some() => out(&format!("defib runs, mode {mode}")),
         // Its times are the model's.
