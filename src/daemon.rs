@@ -172,7 +172,10 @@ struct Kept {
     clock: Clock,
     journal: Result<Journal, JournalError>,
     saved: defib_engine::event::Saved,
+    /// The steps that were under way when an earlier process ended.
     interrupted: Vec<String>,
+    /// The runs that it began and whose end it did not write, as `cluster/run`.
+    unended: Vec<String>,
     /// When the process before last gave a sign of life, Unix milliseconds.
     lived_until_ms: Option<i64>,
 }
@@ -191,12 +194,14 @@ impl Kept {
                     tracing::warn!(step, action, node, "interrupted: unknown, and spent");
                 }
                 let interrupted = opened.interrupted.into_iter().map(|intent| intent.step).collect();
-                Ok(Kept { clock, journal: Ok(opened.journal), saved, interrupted, lived_until_ms })
+                let unended = opened.unended.iter().map(|(cluster, run)| format!("{cluster}/{run}")).collect();
+                Ok(Kept { clock, journal: Ok(opened.journal), saved, interrupted, unended, lived_until_ms })
             }
             Err(error @ JournalError::Held { .. }) => Err(error.into()),
             Err(error) => {
                 let saved = defib_engine::event::Saved::default();
-                Ok(Kept { clock, journal: Err(error), saved, interrupted: Vec::new(), lived_until_ms: None })
+                let (interrupted, unended) = (Vec::new(), Vec::new());
+                Ok(Kept { clock, journal: Err(error), saved, interrupted, unended, lived_until_ms: None })
             }
         }
     }
@@ -211,7 +216,7 @@ async fn round(
     (health, lifelines, listening): (Arc<Health>, Lifelines, Option<Listening>),
     ends: impl Future<Output = &'static str>,
 ) -> Result<Left, DaemonError> {
-    let Kept { clock, journal, saved, interrupted, lived_until_ms } = kept;
+    let Kept { clock, journal, saved, interrupted, unended, lived_until_ms } = kept;
     let without_journal = journal.as_ref().err().map(|error| words(error));
     if let Some(why) = &without_journal {
         tracing::error!("observing only, nothing will be started: {why}");
@@ -248,6 +253,7 @@ async fn round(
         "armed": config.clusters.iter().flat_map(|cluster| cluster.arm.iter().cloned()).collect::<BTreeSet<_>>(),
         "lived_until_ms": lived_until_ms,
         "interrupted": interrupted,
+        "unended": unended,
         "without_journal": without_journal,
     });
     let ports = Live {

@@ -2,7 +2,7 @@
 //!
 //! | kind | body |
 //! |---|---|
-//! | `start`, `stop` | pid, version, mode, lived_until_ms (of the process before); why it ended |
+//! | `start`, `stop` | pid, version, mode; of the process before lived_until_ms, interrupted (steps), unended (runs); why it ended |
 //! | `layers` | each layer's level: well, unknown, risk, outage |
 //! | `finding` | finding, scope, change (raised, cleared), text |
 //! | `incident` | incident, state, root, root_scope, findings [{finding, scope}], text |

@@ -57,6 +57,8 @@ pub struct Opened {
     pub intents_recent: Vec<IntentRow>,
     /// The intents that were open, at most 10,000: marked *unknown* just now.
     pub interrupted: Vec<IntentRow>,
+    /// The runs, with their cluster, that the process before began and whose end it did not write: at most 10,000.
+    pub unended: Vec<(String, String)>,
     /// The highest number of a run that each cluster ever used, whatever its age: a step's id is never used twice.
     pub last_run: BTreeMap<String, u64>,
     /// The newest runs whose end was written, at most 10,000, with their cluster.
@@ -100,6 +102,7 @@ impl Journal {
         let (intents_recent, bad_rows) = recent(&connection, now).map_err(JournalError::sqlite("read", &file))?;
         let last_run = numbers(&connection, RUNS).map_err(JournalError::sqlite("read", &file))?;
         let ended_runs = ended_runs(&connection).map_err(JournalError::sqlite("read", &file))?;
+        let unended = unended(&connection, &ended_runs).map_err(JournalError::sqlite("read", &file))?;
         let named = "SELECT cluster, CAST(body ->> '$.incident' AS TEXT) FROM record WHERE kind = 'incident' AND json_valid(body)";
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
@@ -118,6 +121,7 @@ impl Journal {
             journal,
             intents_recent,
             interrupted,
+            unended,
             last_run,
             ended_runs,
             last_incident,
@@ -237,6 +241,16 @@ fn ended_runs(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, Str
     let mut statement = connection.prepare(query)?;
     let rows = statement.query_map([RECENT_MAX], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
     rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose()).collect()
+}
+
+/// The runs that were decided since the newest start and are not among those that ended.
+fn unended(connection: &Connection, ended: &BTreeSet<(String, String)>) -> rusqlite::Result<Vec<(String, String)>> {
+    let query = "SELECT cluster, CAST(body ->> '$.run' AS TEXT) FROM record WHERE kind = 'decision' AND json_valid(body) \
+                 AND seq > (SELECT coalesce(max(seq), 0) FROM record WHERE kind = 'start') ORDER BY seq LIMIT ?1";
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map([RECENT_MAX], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
+    let runs = rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose());
+    runs.filter(|run| run.as_ref().map_or(true, |run| !ended.contains(run))).collect()
 }
 
 /// The newest commands; a body that is no JSON is passed over.

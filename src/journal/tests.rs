@@ -131,6 +131,29 @@ fn a_run_whose_end_was_written_waits_for_nothing_after_a_restart_and_one_without
 }
 
 #[test]
+fn a_run_without_an_end_is_told_to_the_next_process_and_to_no_later_one() {
+    let live = folder();
+    let opened = open(live.path());
+    let of = |cluster: &str, kind: &str, run: &str| {
+        let body = json!({"run": run, "state": "recovered", "text": "gone"});
+        NewRecord { cluster: cluster.to_owned(), kind: kind.to_owned(), body, ..record(0, NOW.0) }
+    };
+    let start = || of("", "start", "");
+    let told = |opened: &Opened| {
+        opened.unended.iter().map(|(cluster, run)| format!("{cluster}/{run}")).collect::<Vec<_>>().join(" ")
+    };
+    let begun = [start(), of("lab", "decision", "R-1"), of("home", "decision", "R-1"), of("lab", "decision", "R-2")];
+    write(&opened.journal, records(begun.into())).unwrap();
+    write(&opened.journal, records(vec![of("lab", "run", "R-1"), record(1, NOW.0)])).unwrap();
+    drop(opened);
+    let opened = open(live.path());
+    assert_eq!(told(&opened), "home/R-1 lab/R-2");
+    write(&opened.journal, records(vec![start()])).unwrap();
+    drop(opened);
+    assert_eq!(told(&open(live.path())), "");
+}
+
+#[test]
 fn open_incidents_and_what_runs_left_open_are_told_to_the_next_process() {
     let key =
         |rule: &str, node: &str| FindingKey::about(defib_engine::diagnosis::rule(rule).unwrap(), &node.to_owned());

@@ -100,6 +100,7 @@ fn a_log_that_ends_anywhere_opens_with_what_was_whole() {
             // A longer log never shows less; what was open is unknown, and spent.
             assert!(opened.intents_recent.len() >= seen, "frame {frame}");
             assert!(opened.interrupted.iter().all(|intent| intent.outcome == Some(Row::Unknown)));
+            assert_eq!(opened.unended.len(), opened.intents_recent.len(), "a run is decided with what it reserves");
             seen = opened.intents_recent.len();
         }
     }
