@@ -83,8 +83,8 @@ fn start(body: &Value) -> String {
         }
     }
     for (name, said) in [
-        ("interrupted", "steps that an earlier process left under way, unknown and spent"),
-        ("unended", "runs of which it wrote no end, so whether they helped is not known"),
+        ("interrupted", "steps that the process before left under way, unknown and spent"),
+        ("unended", "runs that the process before left without an end, so whether they helped is not known"),
     ] {
         match words(name) {
             ids if ids.is_empty() => {}
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(start(&json!({"version": "0.1.0", "mode": "observe"})), "defib 0.1.0 watches in mode observe");
         assert!(start(&json!({"mode": "act", "armed": []})).ends_with("armed: nothing"));
         let after = start(&json!({"interrupted": ["prod/R-3/1"], "unended": ["prod/R-2", "prod/R-3"]}));
-        assert!(after.contains("under way, unknown and spent: prod/R-3/1; runs of which"), "{after}");
+        assert!(after.contains("under way, unknown and spent: prod/R-3/1; runs that"), "{after}");
         assert!(after.ends_with("whether they helped is not known: prod/R-2, prod/R-3"), "{after}");
     }
 
