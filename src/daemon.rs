@@ -3,17 +3,19 @@
 //! The loop never waits for the disk, for a target or for the terminal: every port hands its work on. What came back is
 //! drained before each turn. SIGTERM and SIGINT end it within [`END_WITHIN`]; a step in flight is then written down as
 //! unknown, hence spent. A journal that cannot be used costs the right to act, not the sight: then defib observes only, and
-//! says so everywhere, until the journal can be used again: then it leaves, to be started anew with what that remembers. Only a journal that another defib holds ends it. `defib recover` without a daemon runs the same loop
-//! ([`once`]) for as long as its run takes, without the listener.
+//! says so everywhere, until the journal can be used again: then it leaves, to be started anew with what that remembers.
+//! Only a journal that another defib holds ends it. `defib recover` without a daemon runs the same loop ([`once`]) for as
+//! long as its run takes, without the listener.
 
 mod backup;
 mod own;
 pub mod rehearsal;
 pub mod replay;
+mod serve;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
@@ -44,8 +46,8 @@ use crate::lifeline::Lifelines;
 use crate::metrics::{self, Gauges};
 use crate::observe::{self, Observer};
 use crate::report::layers;
-use crate::web::socket::Socket;
-use crate::web::{self, Health, Listening, Site};
+use crate::web::{self, Health, Listening};
+use serve::serve;
 
 /// Observations and outcomes that wait for the loop; a full queue makes the observers wait.
 const EVENTS_MAX: usize = 1024;
@@ -91,7 +93,15 @@ pub enum DaemonError {
     /// Signals cannot be heard.
     #[error("cannot hear signals")]
     Signals(#[source] std::io::Error),
-    /// The observers cannot be made.
+    /// Who cannot be spoken with is of no use for one command.
+    #[error("cannot make the socket {}", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The story has no thread.
     #[error("cannot start the thread that prints the story")]
     Story(#[source] std::io::Error),
 }
@@ -226,7 +236,7 @@ async fn round(
     let returned = own::journal_returns(without_journal.as_ref().map(|_| config.journal.clone()), clock);
     let (hub, mut questions) = Hub::new(clock, settled(&config, without_journal.clone()));
     let hub = Arc::new(hub);
-    serve(&hub, &health, &config.journal, listening, without_journal.is_none());
+    serve(&hub, &health, &config.journal, listening, without_journal.is_none())?;
     if journal.is_ok() {
         tokio::spawn(own::live(config.journal.clone()));
     }
@@ -314,25 +324,6 @@ fn recorder(journal: Option<&PathBuf>, settings: &Settings, saved: &Saved, now: 
             tracing::warn!(%error, "no flight recorder");
             None
         }
-    }
-}
-
-/// Answers those who ask: over the socket beside the journal, and through the listener where there is one. Where the
-/// journal is not `kept`, a socket that cannot be made surprises nobody.
-fn serve(hub: &Arc<Hub>, health: &Arc<Health>, journal: &Path, listening: Option<Listening>, kept: bool) {
-    match Socket::bind(journal) {
-        Ok(socket) => {
-            let door = listening.as_ref().map(|listening| Arc::clone(&listening.door));
-            drop(tokio::spawn(socket.serve(Arc::clone(hub), door)));
-        }
-        Err(error) if kept => {
-            tracing::error!(%error, journal = %journal.display(), "no socket: commands cannot reach this daemon");
-        }
-        Err(_) => {}
-    }
-    if let Some(Listening { listener, metrics, guard, door }) = listening {
-        let site = Site::new(Arc::clone(hub), Arc::clone(health), metrics, (guard, door), journal.to_owned());
-        tokio::spawn(web::serve(listener, Arc::new(site)));
     }
 }
 

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use defib::journal::Journal;
-use defib_engine::time::UnixMs;
 use serde_json::Value;
 
+#[path = "cli/answers.rs"]
+mod answers;
 #[path = "cli/rehearse.rs"]
 mod rehearse;
 #[path = "cli/replay.rs"]
@@ -175,26 +175,6 @@ fn without_a_daemon_commands_say_so_with_4() {
     let (code, _, complained) = stage.run(&["explain"]);
     assert_eq!(code, 4);
     assert!(complained.contains("seen once"), "{complained}");
-}
-
-#[test]
-fn who_holds_the_journal_and_does_not_listen_is_named() {
-    let stage = Stage::new();
-    let held = Journal::open(&stage.journal(), UnixMs(0)).unwrap();
-    let ours = std::process::id().to_string();
-    let begun =
-        [(&["status"][..], 4), (&["recover", "--dry-run"], 3), (&["pause", "--reason", "racks", "--for", "1h"], 3)]
-            .map(|(arguments, code)| {
-                let mut command = stage.command(arguments);
-                (arguments, code, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-            });
-    for (arguments, expected, child) in begun {
-        let (code, said, complained) = self::said(child.wait_with_output().unwrap());
-        assert_eq!(code, expected, "{arguments:?}: {said}{complained}");
-        let text = said + &complained;
-        assert!(text.contains(&ours) && text.contains("does not answer"), "{arguments:?}: {text}");
-    }
-    drop(held);
 }
 
 #[test]

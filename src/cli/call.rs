@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use super::{Exit, error_line};
 use crate::api::Answer;
 use crate::config::Config;
 use crate::journal;
-use crate::web::api::{Asked, ROOT};
+use crate::web::api::{Asked, OTHERWISE, ROOT};
 use crate::web::socket;
 
 /// Longer than the daemon waits for its own loop.
@@ -81,20 +81,16 @@ impl Caller {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, CallError> {
-        let exchange = async {
-            let began = tokio::time::Instant::now();
-            loop {
-                match self.exchange(method.clone(), path, body.clone()).await {
-                    Err(CallError::Absent(_)) if self.starting(began.elapsed()) => {
-                        tokio::time::sleep(LISTENS_EVERY).await;
-                    }
-                    answered => return answered,
+        let began = tokio::time::Instant::now();
+        loop {
+            let exchange = self.exchange(method.clone(), path, body.clone());
+            match tokio::time::timeout(ANSWER_WITHIN, exchange).await {
+                Ok(Err(CallError::Absent(_))) if self.starting(began.elapsed()) => {
+                    tokio::time::sleep(LISTENS_EVERY).await;
                 }
+                Ok(answer) => return serde_json::from_slice(&answer?).map_err(|error| self.failed(error.to_string())),
+                Err(_) => return Err(self.failed(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))),
             }
-        };
-        match tokio::time::timeout(ANSWER_WITHIN, exchange).await {
-            Ok(answer) => serde_json::from_slice(&answer?).map_err(|error| self.failed(error.to_string())),
-            Err(_) => Err(self.failed(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))),
         }
     }
 
@@ -104,10 +100,12 @@ impl Caller {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
-        use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+        use std::io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound, PermissionDenied};
         let failed = |error: &dyn std::error::Error| self.failed(error.to_string());
+        let asks = method == Method::GET;
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| match error.kind() {
-            NotFound | ConnectionRefused => CallError::Absent(self.socket.clone()),
+            // A path that is too long for a socket: nobody can listen there.
+            NotFound | ConnectionRefused | InvalidInput => CallError::Absent(self.socket.clone()),
             PermissionDenied => CallError::Denied(self.socket.clone()),
             _ => failed(&error),
         })?;
@@ -121,13 +119,26 @@ impl Caller {
             .body(Full::new(body))
             .map_err(|error| failed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let missing = asks && response.status() == StatusCode::NOT_FOUND;
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| self.failed(error.to_string()))
+        let body = body.map(http_body_util::Collected::to_bytes).map_err(|error| self.failed(error.to_string()))?;
+        if !missing {
+            return Ok(body);
+        }
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
+        Err(CallError::Refused(answer.text))
     }
 
     fn failed(&self, why: String) -> CallError {
         CallError::Failed { socket: self.socket.clone(), why }
     }
+}
+
+/// The clusters of the configuration that whoever answers does not watch, each with a line that says so.
+pub(super) fn unwatched<'a>(config: &Config, watched: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let names = config.clusters.iter().map(|cluster| cluster.name.as_str());
+    let missing = names.filter(|name| !watched.clone().any(|one| one == *name));
+    missing.map(|name| format!("? {name}: the process that answers does not watch it: {OTHERWISE}")).collect()
 }
 
 /// Says why a command did not reach a daemon that it needs.
@@ -146,10 +157,11 @@ pub(super) fn unreached(error: &CallError, config: &Config) -> Exit {
 }
 
 /// Somebody holds the journal and does not listen.
-pub(super) fn held(config: &Config, pid: u32) -> Exit {
+fn held(config: &Config, pid: u32) -> Exit {
     let journal = config.journal.display();
     error_line(&format!(
-        "defib: process {pid} holds {journal} and does not answer; nothing was done. Look at it, or end it"
+        "defib: process {pid} holds {journal} and does not answer; nothing was done. It may still be reading a long journal, \
+         or have no socket: its log tells. Look at it before you end it"
     ));
     Exit::Held
 }

@@ -5,10 +5,10 @@
 
 use defib_engine::playbook::Playbook;
 
-use super::call::{CallError, Caller, unreached};
+use super::call::{CallError, Caller, unreached, unwatched};
 use super::recover::plan::{self, Wanted};
 use super::{Exit, Output, check, error_line, known, out, out_json, real, runtime};
-use crate::api::{Answer, Named, Offer, Plan, State, Verdict};
+use crate::api::{Answer, Named, Offer, Plan, Said, State, Verdict};
 use crate::config::Config;
 use crate::journal;
 use crate::report::line;
@@ -84,14 +84,18 @@ pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> E
         Verdict::Outage => Exit::Unhealthy,
         Verdict::Unknown => Exit::CannotTell,
     };
-    let exit = explained.iter().map(exit).max().unwrap_or(Exit::CannotTell);
+    let unwatched = match typed.cluster {
+        Some(_) => Vec::new(),
+        None => unwatched(&config, explained.iter().map(|one| one.state.cluster.as_str())),
+    };
+    let exit = explained.iter().map(exit).max().filter(|_| unwatched.is_empty()).unwrap_or(Exit::CannotTell);
     if typed.output == Output::Json {
         if typed.all {
             explained.iter_mut().for_each(|one| one.plans.append(&mut one.rest));
         }
         return out_json(&explained).max(exit);
     }
-    explained.iter().flat_map(|one| lines(one, typed)).for_each(|line| out(&line));
+    explained.iter().flat_map(|one| lines(one, typed)).chain(unwatched).for_each(|line| out(&line));
     exit
 }
 
@@ -108,6 +112,9 @@ async fn ask(typed: &Typed, caller: &Caller) -> Result<Vec<Explained>, CallError
             ..Asked::default()
         };
         let answer: Answer = caller.command("recover", &asked).await?;
+        if matches!(answer.answer, Said::Refused | Said::Unknown) {
+            return Err(CallError::Refused(answer.text));
+        }
         let wanted = Wanted { playbook: typed.playbook.as_deref(), node: typed.node.as_deref(), all: typed.all };
         let (plans, rest) = wanted.split(answer.plans);
         explained.push(Explained { state, plans, rest });

@@ -15,13 +15,13 @@ use defib_engine::playbook::{ActionClass, Playbook};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::call::{CallError, Caller, held, unreached};
+use super::call::{CallError, Caller, unreached};
 use super::{Exit, Output, complain, error_line, known_node, out, out_json, real, runtime, the_one};
 use crate::api::{self, Answer, Offer, Said, State, Verdict};
 use crate::config::{Cluster, Config, Mode};
 use crate::daemon::{self, DaemonError};
 use crate::journal::{self, JournalError};
-use crate::web::api::Asked;
+use crate::web::api::{Asked, OTHERWISE};
 use plan::Wanted;
 
 /// How often what is going on is looked at.
@@ -32,7 +32,7 @@ fn may_lift(lifts: &str, asked: bool) -> bool {
     if asked { !lifts.contains("a person") } else { lifts.starts_with("in ") }
 }
 
-/// Without a daemon: findings that there are have opened by then, for the slowest waits 4 s.
+/// Without a daemon: most findings that there are have opened by then; what waits longer is unknown until it has.
 const SETTLED_AFTER: Duration = Duration::from_secs(7);
 /// Without a daemon: a cluster that cannot be judged within this time will not be.
 const JUDGED_WITHIN: Duration = Duration::from_secs(20);
@@ -129,18 +129,22 @@ pub(super) fn main(typed: Typed, mut config: Config, playbooks: Vec<Playbook>) -
     };
     let caller = Caller::new(&config.journal);
     let exit = runtime.block_on(async {
-        match caller.get::<Vec<State>>(&format!("status?cluster={cluster}")).await {
-            Ok(_) => Talk::new(&typed, &caller, &cluster, false).whole().await,
-            Err(error @ CallError::Absent(_)) => match journal::holder(&config.journal) {
-                Some(_) => unreached(&error, &config),
-                None => {
-                    if let Err(exit) = real(&config) {
-                        return exit;
-                    }
-                    config.clusters.retain(|one| one.name == cluster);
-                    alone(&typed, &caller, &cluster, config, playbooks).await
-                }
-            },
+        let through = Talk::new(&typed, &caller, &cluster, false);
+        match through.answered().await {
+            Ok(()) => return through.whole().await,
+            Err(CallError::Absent(_)) if journal::holder(&config.journal).is_none() => {}
+            Err(error) => return unreached(&error, &config),
+        }
+        if let Err(exit) = real(&config) {
+            return exit;
+        }
+        config.clusters.retain(|one| one.name == cluster);
+        if let Some(exit) = alone(&typed, &caller, &cluster, config.clone(), playbooks).await {
+            return exit;
+        }
+        // A daemon took the journal between the two.
+        match through.answered().await {
+            Ok(()) => through.whole().await,
             Err(error) => unreached(&error, &config),
         }
     });
@@ -182,8 +186,15 @@ fn asks(typed: &Typed) -> bool {
     typed.output == Output::Text && input && shown && std::io::stderr().is_terminal()
 }
 
-/// Without a daemon: runs its loop here, in mode observe, so that only what is asked for is done.
-async fn alone(typed: &Typed, caller: &Caller, cluster: &str, mut config: Config, playbooks: Vec<Playbook>) -> Exit {
+/// Without a daemon: runs its loop here, in mode observe, so that only what is asked for is done. None: another process had
+/// the journal, and nothing was begun.
+async fn alone(
+    typed: &Typed,
+    caller: &Caller,
+    cluster: &str,
+    mut config: Config,
+    playbooks: Vec<Playbook>,
+) -> Option<Exit> {
     config.mode = Mode::Observe;
     let (end, ended) = tokio::sync::oneshot::channel::<&'static str>();
     let ends = async move { ended.await.unwrap_or("its caller") };
@@ -193,7 +204,7 @@ async fn alone(typed: &Typed, caller: &Caller, cluster: &str, mut config: Config
         Ok(terminate) => terminate,
         Err(error) => {
             complain(&DaemonError::Signals(error));
-            return Exit::Misuse;
+            return Some(Exit::Misuse);
         }
     };
     let talk = Talk::new(typed, caller, cluster, true);
@@ -214,26 +225,29 @@ async fn alone(typed: &Typed, caller: &Caller, cluster: &str, mut config: Config
     };
     let (exit, why) = tokio::select! {
         biased;
-        result = &mut running => return failed(result, &config),
+        result = &mut running => return failed(result),
         told = talking => told,
     };
     let _ = end.send(why);
     match running.await {
-        Ok(()) => exit,
-        Err(error) => failed(Err(error), &config),
+        Ok(()) => Some(exit),
+        Err(error) => failed(Err(error)),
     }
 }
 
-fn failed(result: Result<(), DaemonError>, config: &Config) -> Exit {
+fn failed(result: Result<(), DaemonError>) -> Option<Exit> {
     match result {
-        Ok(()) => Exit::CannotTell,
-        Err(DaemonError::Journal(JournalError::Held { pid: Some(pid), .. })) => held(config, pid),
+        Ok(()) => Some(Exit::CannotTell),
+        Err(DaemonError::Journal(JournalError::Held { .. })) => None,
         Err(error) => {
             complain(&error);
-            error_line(
-                "defib: without a journal nothing is done: `defib check` still looks, README.md says what to do by hand",
-            );
-            Exit::Held
+            let why = if let DaemonError::Journal(_) = error {
+                "without a journal nothing is done"
+            } else {
+                "nothing was done"
+            };
+            error_line(&format!("defib: {why}: `defib check` still looks, README.md says what to do by hand"));
+            Some(Exit::Held)
         }
     }
 }
@@ -267,6 +281,11 @@ impl Found {
 impl<'a> Talk<'a> {
     fn new(typed: &'a Typed, caller: &'a Caller, cluster: &'a str, alone: bool) -> Talk<'a> {
         Talk { typed, caller, cluster, alone, asked_for: Cell::new(false) }
+    }
+
+    /// Somebody answers, and watches the cluster.
+    async fn answered(&self) -> Result<(), CallError> {
+        self.state().await.map(drop)
     }
 
     /// From the diagnosis to the end, in one sentence.
@@ -373,7 +392,7 @@ impl<'a> Talk<'a> {
     async fn look(&self) -> Result<Found, CallError> {
         let state = self.state().await?;
         let answer: Answer = self.caller.command("recover", &self.asked(None, true)).await?;
-        if answer.answer == Said::Refused {
+        if matches!(answer.answer, Said::Refused | Said::Unknown) {
             return Err(CallError::Refused(answer.text));
         }
         let (plans, rest) = self.ours(answer.plans);
@@ -382,8 +401,7 @@ impl<'a> Talk<'a> {
 
     async fn state(&self) -> Result<State, CallError> {
         let states: Vec<State> = self.caller.get(&format!("status?cluster={}", self.cluster)).await?;
-        let absent =
-            || CallError::Refused(format!("it does not watch {}: it runs with another configuration", self.cluster));
+        let absent = || CallError::Refused(format!("it does not watch {}: {OTHERWISE}", self.cluster));
         states.into_iter().next().ok_or_else(absent)
     }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use defib_engine::finding::Class;
 use serde_json::{Value, json};
 
-use super::call::Caller;
+use super::call::{Caller, unwatched};
 use super::{Exit, Output, out, out_json, recover, runtime, unread};
 use crate::api::{MODEL, State, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::journal::{Reader, RecordRow};
+use crate::journal::{Reader, RecordRow, alive};
 use crate::report::{line, wall};
 
 /// Records that are folded at most; a daemon that wrote more since its start shows what changed last.
@@ -42,28 +42,34 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
     };
     let folded = Folded::of(&rows);
     let holder = crate::journal::holder(&config.journal);
-    let exit = match (&live, holder, !folded.hurts()) {
-        (Some(states), ..) => states.iter().map(|state| exit(state.verdict)).max().unwrap_or(Exit::CannotTell),
-        (None, Some(_), false) => Exit::Unhealthy,
-        // What could not be seen is not in the journal: that nothing is open there is not that all is well.
-        (None, ..) => Exit::CannotTell,
+    let unwatched = live
+        .as_deref()
+        .map_or_else(Vec::new, |states| unwatched(config, states.iter().map(|state| state.cluster.as_str())));
+    // What the journal says is of then: neither that nothing is wrong now, nor that something still is.
+    let exit = match &live {
+        Some(states) if unwatched.is_empty() => states.iter().map(|state| exit(state.verdict)).max(),
+        _ => None,
     };
+    let exit = exit.unwrap_or(Exit::CannotTell);
     if typed.output == Output::Json {
         return out_json(&folded.json(holder, live.as_deref())).max(exit);
     }
+    // A daemon to which nothing happens writes no row for days; its sign of life is younger.
+    let last_ms = rows.first().map(|row| row.at_ms).max(alive::lived_until(&config.journal)).unwrap_or(0);
+    let now_ms = Clock::start().now().wall.0;
     let mode = live.as_ref().and_then(|states| states.first()).map_or(&folded.mode, |state| &state.mode);
     match holder {
-        Some(pid) if live.is_none() => out(&format!(
-            "? defib (pid {pid}, mode {mode}) holds the journal and does not answer; what follows it wrote before"
-        )),
+        Some(pid) if live.is_none() => out(&mute(pid, last_ms, now_ms)),
         Some(pid) => out(&format!("defib runs (pid {pid}), mode {mode}")),
         None if live.is_some() => out(&format!("defib runs, mode {mode}")),
         // Its times are the model's.
         None if folded.model => out("? the rehearsal is over; what follows is how it ended"),
-        None => out(&gone(rows.first().map_or(0, |row| row.at_ms), Clock::start().now().wall.0)),
+        None => out(&gone(last_ms, now_ms)),
     }
     match live {
-        Some(states) => states.iter().flat_map(now).chain(folded.last()).for_each(|line| out(&line)),
+        Some(states) => {
+            states.iter().flat_map(now).chain(unwatched).chain(folded.last()).for_each(|line| out(&line));
+        }
         None => {
             if folded.model {
                 out(MODEL);
@@ -116,11 +122,22 @@ fn sign(row: &RecordRow) -> &'static str {
     }
 }
 
-/// The first line where no daemon runs: how old the rest is. Both times are Unix milliseconds.
+/// The first line where nobody holds the journal: how old the rest is. Both times are Unix milliseconds.
 fn gone(last_ms: i64, now_ms: i64) -> String {
+    format!("? defib does not run since {}; what follows is that old", ago(last_ms, now_ms))
+}
+
+/// The first line where somebody holds the journal and says nothing: a start that still reads it, or a process that hangs.
+fn mute(pid: u32, last_ms: i64, now_ms: i64) -> String {
+    let last = ago(last_ms, now_ms);
+    format!(
+        "? process {pid} holds the journal and does not answer; the last sign of life is of {last}; what follows is that old"
+    )
+}
+
+fn ago(last_ms: i64, now_ms: i64) -> String {
     let age = Duration::from_secs(u64::try_from(now_ms.saturating_sub(last_ms) / 1000).unwrap_or(0));
-    let (last, age) = (wall::date_time(last_ms), humantime::format_duration(age));
-    format!("? defib does not run since {last} ({age} ago); what follows is that old")
+    format!("{} ({} ago)", wall::date_time(last_ms), humantime::format_duration(age))
 }
 
 /// The state that the records since the last start add up to, and the last thing that was done, by an earlier daemon
@@ -170,11 +187,6 @@ impl Folded {
             }
         }
         folded
-    }
-
-    /// An outage is open; a risk is none. A finding that this program does not know is taken for one.
-    fn hurts(&self) -> bool {
-        self.findings.values().any(|row| sign(row) == "✗")
     }
 
     fn lines(&self) -> Vec<String> {

@@ -26,7 +26,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use self::course::Course;
-use super::{ANSWERS_MAX, DaemonError, Live, Outside, STORY_MAX, own, serve, signalled};
+use super::{ANSWERS_MAX, DaemonError, Live, Outside, STORY_MAX, own, serve, signalled, words};
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::hub::{Hub, Settled, Watched};
@@ -139,7 +139,9 @@ pub async fn rehearse(rehearsal: Rehearsal, mut tell: impl FnMut(UnixMs, Told<'_
         tell(clock.now().wall, Told::Listening(address));
         listening = Some(Listening::new(listener, recorder, &[]).map_err(DaemonError::Token)?);
     }
-    serve(&hub, &health, &rehearsal.journal, listening, true);
+    if let Err(error) = serve(&hub, &health, &rehearsal.journal, listening, true) {
+        tracing::warn!(error = words(&error), "nobody can ask this rehearsal anything");
+    }
 
     let (answers, mut answered) = mpsc::channel(ANSWERS_MAX);
     let (told, lines) = sync_channel(STORY_MAX);

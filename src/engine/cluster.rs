@@ -397,7 +397,7 @@ impl Cluster {
             })
         };
         let unknown = |(key, tracked): (&FindingKey, &Tracked)| {
-            let why = tracked.unknown.clone()?;
+            let why = tracked.untold()?;
             Some(status::Unknown { key: key.clone(), layer: tracked.rule.layer, class: tracked.rule.class, why })
         };
         let quorum_lost = open.iter().any(|(key, _)| key.rule == diagnosis::ETCD_QUORUM_LOST);

@@ -7,6 +7,8 @@ use crate::latch::{Change, Latch, Signal, Timing};
 use crate::record::{FindingKey, Record};
 use crate::time::{Human, Now, Tick, UnixMs};
 
+const EARLY: &str = "seen since defib began, and not for long enough to tell: ";
+
 pub(crate) struct Tracked {
     pub(crate) rule: &'static Rule,
     pub(crate) latch: Latch,
@@ -18,6 +20,8 @@ pub(crate) struct Tracked {
     pub(crate) unknown: Option<String>,
     /// Since when nothing has been known.
     unknown_since: Option<Tick>,
+    /// It was seen clear, or open, at least once: what it is, was told.
+    settled: bool,
 }
 
 impl Tracked {
@@ -29,12 +33,20 @@ impl Tracked {
             text: String::new(),
             unknown: None,
             unknown_since: None,
+            settled: false,
         }
     }
 
     /// Nothing has been known for so long.
     pub(crate) fn unknown_for(&self, now: Tick) -> Duration {
         self.unknown_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Why nothing can be told of it. What appears before it was ever seen clear is not told yet: an outage that was there
+    /// when this program began is none that may still turn out to be a blip.
+    pub(crate) fn untold(&self) -> Option<String> {
+        let early = || (!self.settled && self.latch.pending_since().is_some()).then(|| format!("{EARLY}{}", self.text));
+        self.unknown.clone().or_else(early)
     }
 
     /// It is open, or may be soon, or nothing is known of it.
@@ -54,7 +66,9 @@ impl Tracked {
         };
         self.unknown_since = unknown.as_ref().map(|_| self.unknown_since.unwrap_or(now.mono));
         self.unknown = unknown;
-        match self.latch.update(signal, timing, now.mono)? {
+        let change = self.latch.update(signal, timing, now.mono);
+        self.settled |= signal == Signal::Clear || self.latch.open_since().is_some();
+        match change? {
             Change::Opened => {
                 let since = self.latch.open_since().unwrap_or(now.mono);
                 self.since = now.wall.before(now.mono.since(since));

@@ -100,11 +100,15 @@ impl Reader {
     ///
     /// # Errors
     /// [`JournalError::Missing`] where there is none, [`JournalError::Unsettled`] after a crash in a folder that cannot be
-    /// written, [`JournalError::Corrupt`], [`JournalError::Newer`], and what SQLite says.
+    /// written, [`JournalError::Io`] in one that is not ours to open, [`JournalError::Corrupt`], [`JournalError::Newer`], and what SQLite says.
     pub fn open(folder: &Path) -> Result<Reader, JournalError> {
         let file = folder.join(FILE);
-        if !file.is_file() {
-            return Err(JournalError::Missing(file));
+        match std::fs::metadata(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(JournalError::io("open", &file)(error));
+            }
+            Ok(found) if found.is_file() => {}
+            _ => return Err(JournalError::Missing(file)),
         }
         let connection = match beside_writer(&file) {
             Err(error) if is_read_only(&error) && has_wal(&file) => return Err(JournalError::Unsettled(file)),

@@ -55,7 +55,8 @@ pub struct Opened {
     /// The intents of the last 30 days, in the order of their reservation; at most 10,000, the newest. The days count
     /// back from `now` or from the newest intent, whichever is earlier: a clock that jumped ahead hides nothing.
     pub intents_recent: Vec<IntentRow>,
-    /// The intents that were open, at most 10,000: marked *unknown* just now.
+    /// The intents that an earlier process left open, at most 10,000: marked *unknown* just now, or since the last start was
+    /// written down, by an open that told nobody.
     pub interrupted: Vec<IntentRow>,
     /// The runs, with their cluster, that the process before began and whose end it did not write: at most 10,000.
     pub unended: Vec<(String, String)>,
@@ -103,6 +104,7 @@ impl Journal {
         let last_run = numbers(&connection, RUNS).map_err(JournalError::sqlite("read", &file))?;
         let ended_runs = ended_runs(&connection).map_err(JournalError::sqlite("read", &file))?;
         let unended = unended(&connection, &ended_runs).map_err(JournalError::sqlite("read", &file))?;
+        let interrupted = with_untold(interrupted, &intents_recent, &unended);
         let named = "SELECT cluster, CAST(body ->> '$.incident' AS TEXT) FROM record WHERE kind = 'incident' AND json_valid(body)";
         let last_incident = numbers(&connection, named).map_err(JournalError::sqlite("read", &file))?;
         let routes = routes(&connection).map_err(JournalError::sqlite("read", &file))?;
@@ -218,6 +220,17 @@ fn settle(connection: &mut Connection, now: UnixMs) -> rusqlite::Result<Vec<Inte
         intent.ended_at_ms = Some(now.0);
     }
     Ok(open)
+}
+
+/// The steps that were settled just now, and those that an open settled after which no start was written.
+fn with_untold(settled: Vec<IntentRow>, recent: &[IntentRow], unended: &[(String, String)]) -> Vec<IntentRow> {
+    let known: BTreeSet<&str> = settled.iter().map(|intent| intent.step.as_str()).collect();
+    let untold = |intent: &&IntentRow| {
+        let begun = || unended.iter().any(|(cluster, run)| (cluster, run) == (&intent.cluster, &intent.run));
+        intent.detail.as_deref() == Some(INTERRUPTED) && !known.contains(intent.step.as_str()) && begun()
+    };
+    let untold: Vec<_> = recent.iter().filter(untold).cloned().collect();
+    untold.into_iter().chain(settled).collect()
 }
 
 /// The highest number behind the last dash of an id (`R-3`, `I-7`) by cluster; an id without one counts as 0.

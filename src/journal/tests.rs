@@ -240,6 +240,29 @@ fn a_crash_leaves_an_intent_that_is_unknown_and_spent() {
 }
 
 #[test]
+fn what_was_under_way_is_told_by_the_next_start_however_often_the_journal_was_opened_before() {
+    let live = folder();
+    let opened = open(live.path());
+    let decided = NewRecord {
+        cluster: "lab".to_owned(),
+        kind: "decision".to_owned(),
+        body: json!({"run": "run-1"}),
+        ..record(0, NOW.0)
+    };
+    let batch = WriteBatch { records: vec![decided], ..intents(vec![intent("s1", NOW.0 - 5_000)]) };
+    write(&opened.journal, batch).unwrap();
+    let copy = crash_copy(live.path());
+
+    let steps = |opened: &Opened| opened.interrupted.iter().map(|one| one.step.clone()).collect::<Vec<_>>();
+    assert_eq!(steps(&open(copy.path())), ["s1"]);
+    let told = open(copy.path());
+    assert_eq!(steps(&told), ["s1"], "the first told nobody");
+    write(&told.journal, records(vec![NewRecord { kind: "start".to_owned(), ..record(0, NOW.0) }])).unwrap();
+    drop(told);
+    assert!(steps(&open(copy.path())).is_empty());
+}
+
+#[test]
 fn every_answered_batch_survives_a_crash() {
     let live = folder();
     let opened = open(live.path());

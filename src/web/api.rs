@@ -68,6 +68,9 @@ pub struct Asked {
     pub preview: bool,
 }
 
+/// Why a cluster that somebody knows is not known to the process that answers.
+pub const OTHERWISE: &str = "it runs with another configuration";
+
 /// Answers a GET below [`ROOT`]. `by` is who asks.
 pub async fn get(hub: &Arc<Hub>, by: String, path: &str, query: &BTreeMap<String, String>) -> Reply {
     let Some(rest) = path.strip_prefix(ROOT) else { return missing() };
@@ -75,7 +78,10 @@ pub async fn get(hub: &Arc<Hub>, by: String, path: &str, query: &BTreeMap<String
     match rest.split('/').collect::<Vec<_>>().as_slice() {
         ["status"] => match query.get("cluster") {
             None => json(&states(hub)),
-            Some(name) => state_of(hub, name).map_or_else(missing, |state| json(&[state])),
+            Some(name) => {
+                let unwatched = || refused(StatusCode::NOT_FOUND, format!("it does not watch {name}: {OTHERWISE}"));
+                state_of(hub, name).map_or_else(unwatched, |state| json(&[state]))
+            }
         },
         ["clusters", name, "plans"] => {
             let recover = Recover {

@@ -26,6 +26,11 @@ pub(crate) fn headline(state: &State) -> Vec<String> {
     for unknown in &state.unknown {
         lines.push(format!("    ? {}: {}", name(&unknown.key), unknown.why));
     }
+    // Of a cluster that was never judged nothing is known, that neither.
+    let judged = state.verdict != Verdict::Unknown || !state.unknown.is_empty();
+    if judged && !state.journal_answers && state.without_journal.is_none() {
+        lines.push("    ! the journal does not answer: nothing is begun until it does".to_owned());
+    }
     for pause in &state.pauses {
         let until = pause.until_ms.map_or_else(|| "its file is gone".to_owned(), wall::date_time);
         let way_out = if pause.kind == "command" { " (defib resume)" } else { "" };
@@ -170,5 +175,35 @@ pub(super) async fn ask(question: &str) -> String {
     match waiting {
         Ok(_) => answer.await.unwrap_or_default(),
         Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Frame, state};
+    use defib_engine::status::Status;
+
+    #[test]
+    fn a_journal_that_does_not_answer_is_told_wherever_it_was_asked() {
+        let told = |status: Option<&Status>| {
+            let frame = Frame {
+                process: "1".to_owned(),
+                cluster: "prod".to_owned(),
+                model: false,
+                nodes: Vec::new(),
+                addresses: Vec::new(),
+                armed: Vec::new(),
+                mode: "act".to_owned(),
+                without_journal: None,
+                as_of_ms: 0,
+                age_ms: 0,
+                now: defib_engine::time::Tick(0),
+            };
+            headline(&state(frame, status)).iter().any(|line| line.contains("the journal does not answer"))
+        };
+        assert!(told(Some(&Status::default())));
+        assert!(!told(Some(&Status { store_answers: true, ..Status::default() })));
+        assert!(!told(None), "nothing was asked of it yet");
     }
 }
