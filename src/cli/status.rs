@@ -55,7 +55,7 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
         return out_json(&folded.json(holder, live.as_deref())).max(exit);
     }
     // A daemon to which nothing happens writes no row for days; its sign of life is younger.
-    let last_ms = rows.first().map(|row| row.at_ms).max(alive::lived_until(&config.journal)).unwrap_or(0);
+    let last_ms = rows.first().map(|row| row.at_ms).max(alive::lived_until(&config.journal));
     let now_ms = Clock::start().now().wall.0;
     let mode = live.as_ref().and_then(|states| states.first()).map_or(&folded.mode, |state| &state.mode);
     match holder {
@@ -122,17 +122,21 @@ fn sign(row: &RecordRow) -> &'static str {
     }
 }
 
-/// The first line where nobody holds the journal: how old the rest is. Both times are Unix milliseconds.
-fn gone(last_ms: i64, now_ms: i64) -> String {
-    format!("? defib does not run since {}; what follows is that old", ago(last_ms, now_ms))
+/// The first line where nobody holds the journal: how old the rest is. Both times are Unix milliseconds; none: nothing was
+/// ever written.
+fn gone(last_ms: Option<i64>, now_ms: i64) -> String {
+    match last_ms {
+        Some(last_ms) => format!("? defib does not run since {}; what follows is that old", ago(last_ms, now_ms)),
+        None => "? defib does not run, and has written nothing".to_owned(),
+    }
 }
 
 /// The first line where somebody holds the journal and says nothing: a start that still reads it, or a process that hangs.
-fn mute(pid: u32, last_ms: i64, now_ms: i64) -> String {
-    let last = ago(last_ms, now_ms);
-    format!(
-        "? process {pid} holds the journal and does not answer; the last sign of life is of {last}; what follows is that old"
-    )
+fn mute(pid: u32, last_ms: Option<i64>, now_ms: i64) -> String {
+    let last = last_ms.map_or("nothing is written yet".to_owned(), |last_ms| {
+        format!("the last sign of life is of {}, and what follows is that old", ago(last_ms, now_ms))
+    });
+    format!("? process {pid} holds the journal and does not answer; {last}")
 }
 
 fn ago(last_ms: i64, now_ms: i64) -> String {
@@ -297,7 +301,7 @@ mod tests {
     #[test]
     fn a_dead_daemon_says_how_old_the_rest_is() {
         let said = "? defib does not run since 1970-01-01T00:00:01Z (2m 5s ago); what follows is that old";
-        assert_eq!(gone(1_000, 126_900), said);
-        assert!(gone(5_000, 1_000).contains("(0s ago)"), "a clock that went back");
+        assert_eq!(gone(Some(1_000), 126_900), said);
+        assert!(gone(Some(5_000), 1_000).contains("(0s ago)"), "a clock that went back");
     }
 }

@@ -7,7 +7,7 @@ use crate::latch::{Change, Latch, Signal, Timing};
 use crate::record::{FindingKey, Record};
 use crate::time::{Human, Now, Tick, UnixMs};
 
-const EARLY: &str = "seen since defib began, and not for long enough to tell: ";
+const EARLY: &str = "seen, and not for long enough to tell: ";
 
 pub(crate) struct Tracked {
     pub(crate) rule: &'static Rule,
@@ -20,8 +20,8 @@ pub(crate) struct Tracked {
     pub(crate) unknown: Option<String>,
     /// Since when nothing has been known.
     unknown_since: Option<Tick>,
-    /// It was seen clear, or open, at least once: what it is, was told.
-    settled: bool,
+    /// What was last known before it began to appear is that it was clear.
+    was_clear: bool,
 }
 
 impl Tracked {
@@ -33,7 +33,7 @@ impl Tracked {
             text: String::new(),
             unknown: None,
             unknown_since: None,
-            settled: false,
+            was_clear: false,
         }
     }
 
@@ -42,10 +42,11 @@ impl Tracked {
         self.unknown_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
-    /// Why nothing can be told of it. What appears before it was ever seen clear is not told yet: an outage that was there
-    /// when this program began is none that may still turn out to be a blip.
+    /// Why nothing can be told of it. What appears in what was seen clear may turn out to be a blip, and is none until it
+    /// opens. What was there at the first look, or at the first after the dark, is unknown until then.
     pub(crate) fn untold(&self) -> Option<String> {
-        let early = || (!self.settled && self.latch.pending_since().is_some()).then(|| format!("{EARLY}{}", self.text));
+        let early =
+            || (!self.was_clear && self.latch.pending_since().is_some()).then(|| format!("{EARLY}{}", self.text));
         self.unknown.clone().or_else(early)
     }
 
@@ -66,9 +67,12 @@ impl Tracked {
         };
         self.unknown_since = unknown.as_ref().map(|_| self.unknown_since.unwrap_or(now.mono));
         self.unknown = unknown;
-        let change = self.latch.update(signal, timing, now.mono);
-        self.settled |= signal == Signal::Clear || self.latch.open_since().is_some();
-        match change? {
+        match signal {
+            Signal::Clear => self.was_clear = true,
+            Signal::Unknown => self.was_clear = false,
+            Signal::Raised => {}
+        }
+        match self.latch.update(signal, timing, now.mono)? {
             Change::Opened => {
                 let since = self.latch.open_since().unwrap_or(now.mono);
                 self.since = now.wall.before(now.mono.since(since));

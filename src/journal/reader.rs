@@ -100,7 +100,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`JournalError::Missing`] where there is none, [`JournalError::Unsettled`] after a crash in a folder that cannot be
-    /// written, [`JournalError::Io`] in one that is not ours to open, [`JournalError::Corrupt`], [`JournalError::Newer`], and what SQLite says.
+    /// written, [`JournalError::Io`] in one that is not ours to open, [`JournalError::Corrupt`], [`JournalError::Newer`], and
+    /// what SQLite says.
     pub fn open(folder: &Path) -> Result<Reader, JournalError> {
         let file = folder.join(FILE);
         match std::fs::metadata(&file) {
