@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::{Exit, error_line};
-use crate::api::Answer;
+use crate::api::{Answer, Said};
 use crate::config::Config;
 use crate::journal;
 use crate::web::api::{Asked, OTHERWISE, ROOT};
@@ -78,6 +78,15 @@ impl Caller {
     pub(super) async fn command(&self, name: &str, asked: &Asked) -> Result<Answer, CallError> {
         let body = serde_json::to_vec(asked).map_err(|error| self.failed(error.to_string()))?;
         self.call(Method::POST, name, Bytes::from(body)).await
+    }
+
+    /// Asks what would be done. An answer without plans is none: nobody knows them, or nobody may.
+    pub(super) async fn preview(&self, asked: &Asked) -> Result<Answer, CallError> {
+        let answer = self.command("recover", asked).await?;
+        match answer.answer {
+            Said::Refused | Said::Unknown => Err(CallError::Refused(answer.text)),
+            _ => Ok(answer),
+        }
     }
 
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, CallError> {

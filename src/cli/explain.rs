@@ -8,7 +8,7 @@ use defib_engine::playbook::Playbook;
 use super::call::{CallError, Caller, unreached, unwatched};
 use super::recover::plan::{self, Wanted};
 use super::{Exit, Output, check, error_line, known, out, out_json, real, runtime};
-use crate::api::{Answer, Named, Offer, Plan, Said, State, Verdict};
+use crate::api::{Named, Offer, Plan, State, Verdict};
 use crate::config::Config;
 use crate::journal;
 use crate::report::line;
@@ -111,10 +111,7 @@ async fn ask(typed: &Typed, caller: &Caller) -> Result<Vec<Explained>, CallError
             preview: true,
             ..Asked::default()
         };
-        let answer: Answer = caller.command("recover", &asked).await?;
-        if matches!(answer.answer, Said::Refused | Said::Unknown) {
-            return Err(CallError::Refused(answer.text));
-        }
+        let answer = caller.preview(&asked).await?;
         let wanted = Wanted { playbook: typed.playbook.as_deref(), node: typed.node.as_deref(), all: typed.all };
         let (plans, rest) = wanted.split(answer.plans);
         explained.push(Explained { state, plans, rest });

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::call::{CallError, Caller, unreached};
 use super::{Exit, Output, complain, error_line, known_node, out, out_json, real, runtime, the_one};
-use crate::api::{self, Answer, Offer, Said, State, Verdict};
+use crate::api::{self, Offer, Said, State, Verdict};
 use crate::config::{Cluster, Config, Mode};
 use crate::daemon::{self, DaemonError};
 use crate::journal::{self, JournalError};
@@ -391,10 +391,7 @@ impl<'a> Talk<'a> {
 
     async fn look(&self) -> Result<Found, CallError> {
         let state = self.state().await?;
-        let answer: Answer = self.caller.command("recover", &self.asked(None, true)).await?;
-        if matches!(answer.answer, Said::Refused | Said::Unknown) {
-            return Err(CallError::Refused(answer.text));
-        }
+        let answer = self.caller.preview(&self.asked(None, true)).await?;
         let (plans, rest) = self.ours(answer.plans);
         Ok(Found { state, plans, rest })
     }
