@@ -12,7 +12,7 @@ use defib_engine::status::Status;
 use tokio::task::JoinSet;
 
 use super::{Exit, Output, known, out, out_json, real, runtime};
-use crate::api::{self, Report, Verdict};
+use crate::api::{self, Report};
 use crate::clock::Clock;
 use crate::compose;
 use crate::config::Config;
@@ -66,12 +66,7 @@ pub(super) fn main(typed: &Typed, mut config: Config, playbooks: Vec<Playbook>) 
 }
 
 fn worst(reports: &[Report]) -> Exit {
-    let exit = |report: &Report| match report.verdict {
-        Verdict::Healthy => Exit::Well,
-        Verdict::Outage => Exit::Unhealthy,
-        Verdict::Unknown => Exit::CannotTell,
-    };
-    reports.iter().map(exit).max().unwrap_or(Exit::Well)
+    reports.iter().map(|report| Exit::from(report.verdict)).max().unwrap_or(Exit::Well)
 }
 
 /// Asks everything once, all at once, and judges it.

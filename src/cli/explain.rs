@@ -8,7 +8,7 @@ use defib_engine::playbook::Playbook;
 use super::call::{CallError, Caller, unreached, unwatched};
 use super::recover::plan::{self, Wanted};
 use super::{Exit, Output, check, error_line, known, out, out_json, real, runtime};
-use crate::api::{Named, Offer, Plan, State, Verdict};
+use crate::api::{Named, Offer, Plan, State};
 use crate::config::Config;
 use crate::journal;
 use crate::report::line;
@@ -79,16 +79,11 @@ pub(super) fn main(typed: &Typed, config: Config, playbooks: Vec<Playbook>) -> E
         }
         Err(error) => return unreached(&error, &config),
     };
-    let exit = |one: &Explained| match one.state.verdict {
-        Verdict::Healthy => Exit::Well,
-        Verdict::Outage => Exit::Unhealthy,
-        Verdict::Unknown => Exit::CannotTell,
-    };
     let unwatched = match typed.cluster {
         Some(_) => Vec::new(),
         None => unwatched(&config, explained.iter().map(|one| one.state.cluster.as_str())),
     };
-    let exit = explained.iter().map(exit).max().filter(|_| unwatched.is_empty()).unwrap_or(Exit::CannotTell);
+    let exit = Exit::of(explained.iter().map(|one| one.state.verdict), !unwatched.is_empty());
     if typed.output == Output::Json {
         if typed.all {
             explained.iter_mut().for_each(|one| one.plans.append(&mut one.rest));

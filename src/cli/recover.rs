@@ -198,7 +198,7 @@ async fn alone(
     config.mode = Mode::Observe;
     let (end, ended) = tokio::sync::oneshot::channel::<&'static str>();
     let ends = async move { ended.await.unwrap_or("its caller") };
-    let running = daemon::once(config.clone(), playbooks, |_| {}, ends);
+    let running = daemon::once(config, playbooks, |_| {}, ends);
     tokio::pin!(running);
     let mut terminate = match signal(SignalKind::terminate()) {
         Ok(terminate) => terminate,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::call::{Caller, unwatched};
 use super::{Exit, Output, out, out_json, recover, runtime, unread};
-use crate::api::{MODEL, State, Verdict};
+use crate::api::{MODEL, State};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::journal::{Reader, RecordRow, alive};
@@ -46,11 +46,8 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
         .as_deref()
         .map_or_else(Vec::new, |states| unwatched(config, states.iter().map(|state| state.cluster.as_str())));
     // What the journal says is of then: neither that nothing is wrong now, nor that something still is.
-    let exit = match &live {
-        Some(states) if unwatched.is_empty() => states.iter().map(|state| exit(state.verdict)).max(),
-        _ => None,
-    };
-    let exit = exit.unwrap_or(Exit::CannotTell);
+    let verdicts = live.iter().flatten().map(|state| state.verdict);
+    let exit = Exit::of(verdicts, !unwatched.is_empty());
     if typed.output == Output::Json {
         return out_json(&folded.json(holder, live.as_deref())).max(exit);
     }
@@ -78,14 +75,6 @@ pub(super) fn main(typed: &Typed, config: &Config) -> Exit {
         }
     }
     exit
-}
-
-fn exit(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Healthy => Exit::Well,
-        Verdict::Outage => Exit::Unhealthy,
-        Verdict::Unknown => Exit::CannotTell,
-    }
 }
 
 /// What the daemon itself says; none where it does not answer.

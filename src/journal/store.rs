@@ -247,23 +247,25 @@ fn numbers(connection: &Connection, query: &str) -> rusqlite::Result<BTreeMap<St
     Ok(highest)
 }
 
-/// The newest runs whose end was written; a body that names none is passed over.
+/// The newest runs whose end was written.
 fn ended_runs(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String)>> {
     let query = "SELECT cluster, CAST(body ->> '$.run' AS TEXT) FROM record WHERE kind = 'run' AND json_valid(body) \
                  ORDER BY seq DESC LIMIT ?1";
-    let mut statement = connection.prepare(query)?;
-    let rows = statement.query_map([RECENT_MAX], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
-    rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose()).collect()
+    Ok(runs(connection, query)?.into_iter().collect())
 }
 
 /// The runs that were decided since the newest start and are not among those that ended.
 fn unended(connection: &Connection, ended: &BTreeSet<(String, String)>) -> rusqlite::Result<Vec<(String, String)>> {
     let query = "SELECT cluster, CAST(body ->> '$.run' AS TEXT) FROM record WHERE kind = 'decision' AND json_valid(body) \
                  AND seq > (SELECT coalesce(max(seq), 0) FROM record WHERE kind = 'start') ORDER BY seq LIMIT ?1";
+    Ok(runs(connection, query)?.into_iter().filter(|run| !ended.contains(run)).collect())
+}
+
+/// What a query names of clusters and runs, bounded by its one parameter; a body that names no run is passed over.
+fn runs(connection: &Connection, query: &str) -> rusqlite::Result<Vec<(String, String)>> {
     let mut statement = connection.prepare(query)?;
     let rows = statement.query_map([RECENT_MAX], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
-    let runs = rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose());
-    runs.filter(|run| run.as_ref().map_or(true, |run| !ended.contains(run))).collect()
+    rows.filter_map(|row| row.map(|(cluster, run)| Some((cluster, run?))).transpose()).collect()
 }
 
 /// The newest commands; a body that is no JSON is passed over.
